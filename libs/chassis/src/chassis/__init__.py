@@ -1,0 +1,1 @@
+"""What every service stands on: settings, clock, logging, pool, health, drain, migrations."""

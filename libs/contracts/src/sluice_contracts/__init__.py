@@ -1,0 +1,1 @@
+"""The wire contract of Sluice: every message, as pydantic models."""

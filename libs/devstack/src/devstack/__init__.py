@@ -1,0 +1,1 @@
+"""Real Kafka and Postgres from pip alone, and the sink."""

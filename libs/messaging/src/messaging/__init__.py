@@ -1,0 +1,1 @@
+"""Consume, inbox, transaction, outbox, relay, quarantine."""

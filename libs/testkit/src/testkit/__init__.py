@@ -1,0 +1,1 @@
+"""Stack fixtures, builders and fakes for the tests."""

@@ -1,0 +1,1 @@
+"""Delivery: what is due, sent, stopped, and proven so."""

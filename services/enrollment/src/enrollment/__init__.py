@@ -1,0 +1,1 @@
+"""Enrollment: who is in which sequence, and who may not be."""

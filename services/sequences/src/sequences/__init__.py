@@ -1,0 +1,1 @@
+"""Sequence management: drafts, versions, status, receipts."""
