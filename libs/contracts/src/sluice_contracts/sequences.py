@@ -2,11 +2,10 @@
 
 from typing import Any, ClassVar, Literal
 
-import orjson
 from pydantic import Field
 
 from sluice_contracts import topics
-from sluice_contracts.base import Command, Count, Duration, Event, Id, JsonObject, Part, Text, Timestamp
+from sluice_contracts.base import Command, Count, Duration, Event, Id, JsonObject, Part, Text, Timestamp, to_json_slowly
 
 Status = Literal["draft", "active", "paused", "deleted"]
 InFlight = Literal["follow", "pin"]
@@ -98,12 +97,14 @@ class SequenceState(Event):
     published: JsonObject | None = Field(
         default=None, description="The definition of `version`; null before the first."
     )
-    in_flight: InFlight = "follow"
+    in_flight: InFlight
     reason: Text | None = None
     paused_at: Timestamp | None = None
     resumed_at: Timestamp | None = None
     clock_offset_seconds: float = Field(
-        default=0.0, ge=0, description="The total of the pauses that were shifted: what the active clock is behind."
+        ge=0,
+        allow_inf_nan=False,
+        description="The total of the pauses that were shifted: so far is the active clock behind.",
     )
     receipts: Receipts | None = None
     resume_at: Timestamp | None = None
@@ -114,10 +115,10 @@ class SequenceState(Event):
 
     def to_json(self) -> bytes:
         """As any message, but `version`, `draft` and `published` are always there, null where there is none."""
-        state: dict[str, Any] = self.model_dump(mode="json", exclude_none=True)
+        state: dict[str, Any] = self.model_dump(exclude_none=True)
         for name in ("version", "draft", "published"):
             state.setdefault(name, None)
-        return orjson.dumps(state)
+        return to_json_slowly(state)
 
 
 class SequenceSaved(SequenceState):
@@ -159,9 +160,7 @@ class SequenceDeleted(SequenceState):
 
     def to_json(self) -> bytes:
         """As any message; neither definition is written, whatever the state holds."""
-        return self.__pydantic_serializer__.to_json(
-            self, exclude_none=True, by_alias=True, exclude={"draft", "published"}
-        )
+        return to_json_slowly(self.model_dump(exclude_none=True, exclude={"draft", "published"}))
 
 
 class VersionPublished(Event):
