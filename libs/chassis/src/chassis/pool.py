@@ -1,0 +1,86 @@
+"""Connections to Postgres: one pool per process, one way to tell an outage from a fault in the data."""
+
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from chassis.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    Conn: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+else:
+    Conn = asyncpg.Connection | PoolConnectionProxy
+    Pool = asyncpg.Pool
+
+__all__ = ["Conn", "Pool", "connection_settings", "create_pool", "is_transient"]
+
+COMMAND_SECONDS_MAX: Final = 30.0
+CONNECT_SECONDS_MAX: Final = 10.0
+IDLE_IN_TRANSACTION_SECONDS_MAX: Final = 2.0
+
+TRANSIENT_CLASSES: Final = frozenset({"08", "53", "58"})
+"""Connection lost, resources short, a system error under the server."""
+TRANSIENT_STATES: Final = frozenset(
+    {
+        "25006",  # read-only: a failover left us on the standby
+        "25P03",  # idle in a transaction for too long
+        "40001",  # serialization failure
+        "40003",  # nobody knows whether the statement completed
+        "40P01",  # deadlock
+        "55P03",  # lock not available in time
+        "57014",  # cancelled, by `statement_timeout` among others
+        "57P01",  # the server is shutting down
+        "57P02",  # … crashed
+        "57P03",  # … starting up
+        "57P04",  # … has dropped the database
+        "57P05",  # … closed an idle session
+    }
+)
+
+
+def connection_settings(schema: str, application: str) -> dict[str, str]:
+    """What every session of a service runs under.
+
+    A process that is frozen inside a transaction keeps its row locks; the server ends that transaction after two
+    seconds. Sessions speak UTC, and the planner's compiler is off: it costs more than short statements take.
+    """
+    return {
+        "search_path": schema,
+        "application_name": application,
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": str(int(COMMAND_SECONDS_MAX * 1000)),
+        "idle_in_transaction_session_timeout": str(int(IDLE_IN_TRANSACTION_SECONDS_MAX * 1000)),
+    }
+
+
+async def create_pool(settings: ServiceSettings, *, schema: str, application: str | None = None) -> Pool:
+    """Open the pool of a process on its schema; the caller closes it. `jsonb` travels as text.
+
+    Raises what asyncpg raises where the database cannot be reached or refuses the role.
+    """
+    return await asyncpg.create_pool(
+        settings.database_url.get_secret_value(),
+        min_size=1,
+        max_size=settings.database_pool_max,
+        timeout=CONNECT_SECONDS_MAX,
+        command_timeout=COMMAND_SECONDS_MAX,
+        server_settings=connection_settings(schema, application or schema),
+    )
+
+
+def is_transient(error: BaseException) -> bool:
+    """True where the reason lies outside the data, so that the same again may succeed, on a new connection.
+
+    Told by type and SQLSTATE, never by text. A plain `InterfaceError` is what asyncpg raises on a connection that is
+    closed or still busy with a cancelled statement: drop that connection.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_transient(member) for member in error.exceptions)
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state[:2] in TRANSIENT_CLASSES or state in TRANSIENT_STATES
+    # Exactly this type: its subclasses say that the query or its input is wrong.
+    return type(error) is asyncpg.InterfaceError or isinstance(error, (asyncpg.InternalClientError, OSError))
