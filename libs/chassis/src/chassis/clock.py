@@ -16,6 +16,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def wall_milliseconds() -> int:
+    """The wall clock in milliseconds, as Kafka's client counts them; for comparing with what it says only."""
+    return time.time_ns() // 1_000_000
+
+
 def new_id() -> str:
     """A fresh random id, in the form of a UUID. What a replay must repeat is derived instead, never made here."""
     return str(uuid.uuid4())

@@ -1,0 +1,243 @@
+"""One topic's reader: a FastStream batch subscriber whose offsets stand in the service's schema."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from chassis.backoff import delays
+from chassis.clock import monotonic, sleep, sleep_unless, wall_milliseconds
+from chassis.health import Health
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
+
+from messaging import offsets
+from messaging.offsets import Move, OffsetsMoved
+from messaging.pipeline import Pipeline
+from messaging.routes import TopicRoutes
+
+log = structlog.get_logger()
+
+BATCH_RECORDS_MAX: Final = 500
+BEAT_SECONDS: Final = 0.2
+POLL_FRESH_MILLISECONDS_MAX: Final = 1_500
+STALL_SECONDS_MAX: Final = 60.0
+FETCH_WAIT_MILLISECONDS: Final = 250
+WAIT_MILLISECONDS: Final = {True: 5, False: 20}
+"""How long the poll of an urgent topic, and of any other, waits and then rests: half of it is lateness."""
+
+
+class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
+    """Reads one topic from where the database says, and moves that in the transaction of what was read."""
+
+    def __init__(self, broker: KafkaBroker, pipeline: Pipeline, routes: TopicRoutes, health: Health) -> None:
+        self.topic: Final = routes.topic
+        self._pipeline = pipeline
+        self._routes = routes
+        self._health = health
+        self._positions: dict[int, int] = {}
+        self._busy = False
+        self._progress = monotonic()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._subscriber = broker.subscriber(
+            self.topic,
+            batch=True,
+            group_id=f"sluice.{pipeline.source}.{self.topic}",
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            auto_offset_reset="earliest",
+            max_records=BATCH_RECORDS_MAX,
+            batch_timeout_ms=WAIT_MILLISECONDS[routes.urgent],
+            fetch_max_wait_ms=FETCH_WAIT_MILLISECONDS,
+            partition_assignment_strategy=(StickyPartitionAssignor,),
+            listener=self,
+            parser=self._parse,
+            decoder=_records,
+        )
+        self._subscriber(self._handle)
+
+    # FastStream decodes header values as UTF-8 and skips the batch where that fails, outside any policy: so nothing
+    # of a record is touched before the pipeline does.
+    async def _parse(self, records: tuple[ConsumerRecord, ...], _original: Any = None) -> KafkaAckableMessage:
+        return KafkaAckableMessage(
+            body=b"",
+            raw_message=records,
+            headers={},
+            batch_headers=[],
+            message_id="",
+            consumer=_Committer(self),
+        )
+
+    async def _handle(self, records: Sequence[ConsumerRecord]) -> None:
+        self._busy = True
+        try:
+            owned = [record for record in records if record.partition in self._positions]
+            await self._pipeline.handle(self._routes, owned, self._positions)
+            self._progress = monotonic()
+        except OffsetsMoved:
+            # Never a nack: it would seek back to the batch's first offset and undo the seek below.
+            log.info("offsets_moved", topic=self.topic)
+            self._take_over({TopicPartition(self.topic, partition) for partition in {r.partition for r in records}})
+        finally:
+            self._busy = False
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Stop vouching for partitions; what is under way is refused by the offsets' comparison."""
+        for partition in revoked:
+            self._positions.pop(partition.partition, None)
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        """Read from the stored offsets: pause first, for the assignment is active before this is awaited."""
+        if assigned:
+            self._take_over(assigned)
+
+    def _take_over(self, partitions: set[TopicPartition]) -> None:
+        consumer = self._consumer()
+        if consumer is None:
+            return
+        for partition in partitions:
+            self._positions.pop(partition.partition, None)
+        held = partitions & consumer.assignment()
+        if held:
+            consumer.pause(*held)
+            task = asyncio.create_task(self._seek(consumer, held))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _seek(self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> None:
+        for delay in delays(0.05, 5.0):
+            try:
+                beginnings = await consumer.beginning_offsets(list(partitions))
+                ends = await consumer.end_offsets(list(partitions))
+                async with self._pipeline.pool.acquire() as conn:
+                    wanted = await offsets.load(
+                        conn, self.topic, beginnings={p.partition: o for p, o in beginnings.items()}
+                    )
+                    for partition in partitions:
+                        await self._start(conn, consumer, partition, wanted, beginnings[partition], ends[partition])
+                return
+            except Exception as error:
+                log.warning(
+                    "offsets_not_read", topic=self.topic, error=type(error).__name__, delay_seconds=round(delay, 2)
+                )
+                if not partitions & consumer.assignment():
+                    return
+                await sleep(delay)
+
+    async def _start(
+        self,
+        conn: Any,
+        consumer: AIOKafkaConsumer,
+        partition: TopicPartition,
+        wanted: dict[int, int],
+        beginning: int,
+        end: int,
+    ) -> None:
+        if partition not in consumer.assignment():
+            return
+        stored = wanted[partition.partition]
+        if stored > end:
+            # The log was put back: reading on would hear old things as new. It stays paused until a person decides.
+            log.critical("log_put_back", topic=self.topic, partition=partition.partition, stored=stored, end=end)
+            return
+        if stored < beginning:
+            log.error(
+                "records_lost", topic=self.topic, partition=partition.partition, stored=stored, beginning=beginning
+            )
+            await offsets.skip(conn, self.topic, Move(partition.partition, stored, beginning))
+            stored = beginning
+        consumer.seek(partition, stored)
+        self._positions[partition.partition] = stored
+        consumer.resume(partition)
+
+    def _consumer(self) -> AIOKafkaConsumer | None:
+        return self._subscriber.consumer
+
+    def caught_up(self) -> dict[int, int]:
+        """The positions of the partitions whose every record up to now has been handled."""
+        consumer = self._consumer()
+        if consumer is None or self._busy:
+            return {}
+        now = wall_milliseconds()
+        done: dict[int, int] = {}
+        for partition in consumer.assignment():
+            wanted = self._positions.get(partition.partition)
+            polled = consumer.last_poll_timestamp(partition)
+            high = consumer.highwater(partition)
+            if wanted is None or high is None or polled is None or now - polled > POLL_FRESH_MILLISECONDS_MAX:
+                continue
+            self._progress = monotonic()
+            if wanted >= high or _position(consumer, partition) >= high:
+                done[partition.partition] = wanted
+        return done
+
+    async def beat(self, stop: asyncio.Event) -> None:
+        """Confirm being caught up, several times a second; start the consumer anew where it hangs."""
+        name = f"reader:{self.topic}"
+        while not stop.is_set():
+            self._health.beat(name, every_seconds_max=STALL_SECONDS_MAX * 2)
+            done = self.caught_up()
+            if done and self._routes.heartbeat:
+                await self._confirm(done)
+            if monotonic() - self._progress > STALL_SECONDS_MAX:
+                await self._restart()
+            await sleep_unless(stop, BEAT_SECONDS)
+
+    async def _confirm(self, done: dict[int, int]) -> None:
+        try:
+            async with self._pipeline.pool.acquire() as conn, conn.transaction():
+                await offsets.beat(conn, self.topic, done)
+        except Exception as error:
+            log.warning("heartbeat_failed", topic=self.topic, error=type(error).__name__)
+            await sleep(BEAT_SECONDS)
+
+    async def _restart(self) -> None:
+        """A consumer may live on, stuck, after its broker was away: it is made anew."""
+        log.error("reader_stalled", topic=self.topic, seconds=STALL_SECONDS_MAX)
+        self._progress = monotonic()
+        self._positions.clear()
+        try:
+            await self._subscriber.stop()
+            await self._subscriber.start()
+        except Exception as error:
+            log.warning("reader_not_started", topic=self.topic, error=type(error).__name__)
+
+
+class _Committer:
+    """Offsets in Kafka are for lag tools alone: committed with a bound, never in the batch's way."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def commit(self) -> None:
+        """Tell Kafka the stored positions; failing is of no consequence."""
+        reader = self._reader
+        consumer = reader._consumer()
+        if consumer is None:
+            return
+        held = consumer.assignment()
+        at = {TopicPartition(reader.topic, p): o for p, o in reader._positions.items()}
+        at = {partition: offset for partition, offset in at.items() if partition in held}
+        try:
+            async with asyncio.timeout(0.5):
+                await consumer.commit(at)
+        except Exception as error:
+            log.debug("offset_not_committed", topic=reader.topic, error=type(error).__name__)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """After a bug that escaped the pipeline: read again from the stored position."""
+        reader = self._reader
+        log.error("batch_escaped", topic=reader.topic, partition=partition.partition, offset=offset)
+        reader._take_over({partition})
+
+
+async def _records(message: KafkaAckableMessage, _original: Any = None) -> Any:
+    return message.raw_message
+
+
+def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+    """Where the fetcher stands: it moves over offsets that carry no record."""
+    state = consumer._subscription.subscription.assignment.state_value(partition)
+    return state.position if state is not None and state.has_valid_position else -1

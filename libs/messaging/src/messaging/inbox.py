@@ -1,0 +1,59 @@
+"""What has been handled already, and how commands were answered."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Final
+
+from chassis.pool import Conn
+
+from messaging.ids import derive
+from messaging.model import Cause
+
+_REMEMBER: Final = """
+insert into inbox (message) select unnest($1::uuid[]) on conflict (message) do nothing returning message::text
+"""
+
+_SEEN: Final = "select message::text, answer from inbox where message = any($1::uuid[])"
+
+_RECORD: Final = """
+insert into inbox (message, answer) select message, answer from unnest($1::uuid[], $2::bytea[]) as row (message, answer)
+"""
+
+_ANSWER: Final = "update inbox set answer = $2 where message = $1 and answer is null"
+
+_FORGET: Final = """
+delete from inbox where ctid = any(array(
+    select ctid from inbox where received_at < clock_timestamp() - $1::interval limit $2
+))
+"""
+
+
+def identity(cause: Cause) -> str:
+    """A record's (source, id), as one id."""
+    return derive(cause.source, cause.id)
+
+
+async def remember(conn: Conn, messages: Sequence[str]) -> set[str]:
+    """Mark messages as handled by this transaction; those that are new come back."""
+    return {row[0] for row in await conn.fetch(_REMEMBER, messages)}
+
+
+async def seen(conn: Conn, messages: Sequence[str]) -> dict[str, bytes | None]:
+    """Commands handled before, each with its answer; None where it still waits for one."""
+    return {row[0]: row[1] for row in await conn.fetch(_SEEN, messages)}
+
+
+async def record(conn: Conn, answers: Mapping[str, bytes | None]) -> None:
+    """Mark commands as handled, each with its answer; a unique violation where another reader was faster."""
+    await conn.execute(_RECORD, list(answers), list(answers.values()))
+
+
+async def answer(conn: Conn, message: str, value: bytes) -> None:
+    """Keep the answer of a command that had waited for it."""
+    await conn.execute(_ANSWER, message, value)
+
+
+async def forget(conn: Conn, *, older_than: timedelta, limit: int) -> int:
+    """Drop what is older than every topic that could repeat it; how many rows went."""
+    status = await conn.execute(_FORGET, older_than, limit)
+    return int(status.rsplit(" ", 1)[1])

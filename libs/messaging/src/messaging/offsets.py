@@ -1,0 +1,80 @@
+"""Where each partition's reader stands: in the service's own schema, moved in the transaction of what was read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.pool import Conn
+
+
+class OffsetsMoved(Exception):
+    """Another owner has moved a partition on: this transaction must write nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A step of one partition's reader."""
+
+    partition: int
+    expected: int
+    next: int
+
+
+_START: Final = """
+insert into consumer_offset (topic, partition, next_offset)
+select $1, partition, next_offset from unnest($2::integer[], $3::bigint[]) as row (partition, next_offset)
+on conflict (topic, partition) do nothing
+"""
+
+_LOAD: Final = """
+select partition, next_offset from consumer_offset where topic = $1 and partition = any($2::integer[])
+"""
+
+_ADVANCE: Final = """
+update consumer_offset as stored set next_offset = moved.next
+from unnest($2::integer[], $3::bigint[], $4::bigint[]) as moved (partition, expected, next)
+where stored.topic = $1 and stored.partition = moved.partition and stored.next_offset = moved.expected
+"""
+
+_SKIP: Final = """
+update consumer_offset set next_offset = $4 where topic = $1 and partition = $2 and next_offset = $3
+"""
+
+_BEAT: Final = """
+update consumer_offset as stored set beat = stored.beat + 1, caught_up_at = clock_timestamp()
+from unnest($2::integer[], $3::bigint[]) as at (partition, next_offset)
+where stored.topic = $1 and stored.partition = at.partition and stored.next_offset = at.next_offset
+    and not stored.withheld
+"""
+
+_WITHHOLD: Final = "update consumer_offset set withheld = true where topic = $1 and partition = $2"
+
+
+async def load(conn: Conn, topic: str, *, beginnings: Mapping[int, int]) -> dict[int, int]:
+    """The next offset wanted of each partition; one never read before starts at the log's beginning."""
+    await conn.execute(_START, topic, list(beginnings), list(beginnings.values()))
+    return dict(await conn.fetch(_LOAD, topic, list(beginnings)))  # type: ignore[arg-type]
+
+
+async def advance(conn: Conn, topic: str, moves: list[Move]) -> None:
+    """Move readers on; OffsetsMoved unless each stands where it is expected."""
+    status = await conn.execute(
+        _ADVANCE, topic, [m.partition for m in moves], [m.expected for m in moves], [m.next for m in moves]
+    )
+    if status != f"UPDATE {len(moves)}":
+        raise OffsetsMoved(topic)
+
+
+async def skip(conn: Conn, topic: str, move: Move) -> None:
+    """Move a reader over offsets that the log no longer holds."""
+    await conn.execute(_SKIP, topic, move.partition, move.expected, move.next)
+
+
+async def beat(conn: Conn, topic: str, positions: Mapping[int, int]) -> None:
+    """Confirm that the readers at these positions have caught up; one that stands elsewhere confirms nothing."""
+    await conn.execute(_BEAT, topic, list(positions), list(positions.values()))
+
+
+async def withhold(conn: Conn, topic: str, partition: int) -> None:
+    """Stop a partition's heartbeat until a person decides."""
+    await conn.execute(_WITHHOLD, topic, partition)

@@ -1,0 +1,92 @@
+"""Outgoing records, written in the transaction that they follow from; the relay publishes them."""
+
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import orjson
+from chassis.pool import Conn
+from sluice_contracts import topics
+from sluice_contracts.envelope import HEADERS
+
+URGENT: Final = 0
+BULK: Final = 1
+LANES: Final = {URGENT: "urgent", BULK: "bulk"}
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Outgoing(NamedTuple):
+    """One record to publish; `headers` None stands for the usual content type alone."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: bytes | None = None
+
+
+class Queued(NamedTuple):
+    """One record as the relay reads it."""
+
+    seq: int
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: bytes | None
+
+
+def lane_of(topic: str) -> int:
+    """Stops never wait behind bulk."""
+    return URGENT if topic in topics.URGENT else BULK
+
+
+def pack_headers(headers: Headers) -> bytes:
+    """Headers as one value of a row."""
+    return orjson.dumps([[name, b64encode(value).decode()] for name, value in headers])
+
+
+def unpack_headers(packed: bytes | None, *, value: bytes | None) -> list[tuple[str, bytes]]:
+    """The headers of a row; a tombstone has none."""
+    if packed is None:
+        return [] if value is None else list(HEADERS)
+    return [(name, b64decode(text)) for name, text in orjson.loads(packed)]
+
+
+_WRITE: Final = """
+with written as (
+    insert into outbox (lane, topic, key, value, headers)
+    select lane, topic, key, value, headers
+    from unnest($1::smallint[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[])
+        with ordinality as row (lane, topic, key, value, headers, place)
+    order by place
+)
+select pg_notify(current_schema() || '.outbox', '')
+"""
+
+_READ: Final = """
+select seq, topic, key, value, headers from outbox where lane = $1 order by seq limit $2
+"""
+
+_DELETE: Final = "delete from outbox where seq = any($1::bigint[])"
+
+
+async def write(conn: Conn, rows: Sequence[Outgoing]) -> None:
+    """Add records in this order, and wake the relay when the transaction commits."""
+    await conn.execute(
+        _WRITE,
+        [lane_of(row.topic) for row in rows],
+        [row.topic for row in rows],
+        [row.key for row in rows],
+        [row.value for row in rows],
+        [row.headers for row in rows],
+    )
+
+
+async def read(conn: Conn, lane: int, *, limit: int) -> list[Queued]:
+    """The oldest records of a lane that are visible."""
+    return [Queued(*row) for row in await conn.fetch(_READ, lane, limit)]
+
+
+async def delete(conn: Conn, seqs: Sequence[int]) -> None:
+    """Forget records that Kafka has acknowledged."""
+    await conn.execute(_DELETE, seqs)

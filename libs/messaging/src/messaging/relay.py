@@ -1,0 +1,130 @@
+"""Publishes the outbox: one owner per lane, in order, keyed and idempotent; a row goes when Kafka has it."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from chassis.backoff import delays
+from chassis.clock import monotonic, sleep, sleep_unless
+from chassis.health import Health
+from chassis.pool import Conn, Pool
+from prometheus_client import Counter as Metric
+
+from messaging import outbox
+from messaging.outbox import BULK, LANES, URGENT, Queued, unpack_headers
+
+log = structlog.get_logger()
+
+RELAYED: Final = Metric("sluice_outbox_relayed", "Records published from the outbox.", ["lane"])
+BATCH_MAX: Final = {URGENT: 500, BULK: 2_000}
+LINGER_MILLISECONDS: Final = {URGENT: 0, BULK: 5}
+POLL_SECONDS: Final = 0.5
+OWNER_POLL_SECONDS: Final = 0.5
+ACKNOWLEDGE_SECONDS_MAX: Final = 30.0
+STALL_SECONDS_MAX: Final = 120.0
+LOCK_CLASS: Final = 0x51_00
+
+_LOCK: Final = "select pg_try_advisory_lock($1, hashtext(current_schema() || '.outbox.' || $2))"
+_UNLOCK: Final = "select pg_advisory_unlock($1, hashtext(current_schema() || '.outbox.' || $2))"
+_SCHEMA: Final = "select current_schema()"
+
+
+class Relay:
+    """One lane's publisher. Two lanes never wait for each other: each has a connection and a producer of its own."""
+
+    def __init__(self, pool: Pool, *, kafka: Sequence[str], lane: int, health: Health) -> None:
+        self._pool = pool
+        self._kafka = list(kafka)
+        self._lane = lane
+        self._health = health
+        self._woken = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until stopped; any failure starts over with a new connection and a new producer."""
+        waits = delays(0.05, 5.0)
+        while not stop.is_set():
+            started = monotonic()
+            try:
+                await self._own(stop)
+            except Exception as error:
+                if monotonic() - started > 30:
+                    waits = delays(0.05, 5.0)
+                delay = next(waits)
+                log.warning(
+                    "relay_retried", lane=LANES[self._lane], error=type(error).__name__, delay_seconds=round(delay, 2)
+                )
+                await sleep(delay)
+
+    async def _own(self, stop: asyncio.Event) -> None:
+        async with self._pool.acquire() as conn:
+            lane = LANES[self._lane]
+            while not await conn.fetchval(_LOCK, LOCK_CLASS, lane):
+                self._health.beat(f"relay:{lane}", every_seconds_max=STALL_SECONDS_MAX)
+                if await sleep_unless(stop, OWNER_POLL_SECONDS):
+                    return
+            channel = f"{await conn.fetchval(_SCHEMA)}.outbox"
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._kafka,
+                enable_idempotence=True,
+                linger_ms=LINGER_MILLISECONDS[self._lane],
+                max_batch_size=128 * 1024,
+                max_request_size=2 * 1024 * 1024,
+                request_timeout_ms=10_000,
+            )
+            await conn.add_listener(channel, self._wake)
+            try:
+                async with asyncio.timeout(ACKNOWLEDGE_SECONDS_MAX):
+                    await producer.start()
+                await self._publish(conn, producer, stop)
+            finally:
+                await _close(producer)
+                if not conn.is_closed():
+                    await conn.remove_listener(channel, self._wake)
+                    await conn.execute(_UNLOCK, LOCK_CLASS, lane)
+
+    async def _publish(self, conn: Conn, producer: AIOKafkaProducer, stop: asyncio.Event) -> None:
+        lane = LANES[self._lane]
+        while True:
+            self._health.beat(f"relay:{lane}", every_seconds_max=STALL_SECONDS_MAX)
+            self._woken.clear()
+            rows = await outbox.read(conn, self._lane, limit=BATCH_MAX[self._lane])
+            if rows:
+                async with asyncio.timeout(ACKNOWLEDGE_SECONDS_MAX):
+                    await _send(producer, rows)
+                await outbox.delete(conn, [row.seq for row in rows])
+                RELAYED.labels(lane).inc(len(rows))
+            elif stop.is_set():
+                return
+            else:
+                await self._rest(stop)
+
+    async def _rest(self, stop: asyncio.Event) -> None:
+        """Until the next commit says so, or the poll behind it; a stop ends it as well."""
+        waits = [asyncio.ensure_future(self._woken.wait()), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(waits, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _wake(self, *_: object) -> None:
+        self._woken.set()
+
+
+async def _send(producer: AIOKafkaProducer, rows: Sequence[Queued]) -> None:
+    """Hand over all rows in order, then wait for every acknowledgement: the first failure is raised."""
+    futures = [
+        await producer.send(row.topic, row.value, key=row.key, headers=unpack_headers(row.headers, value=row.value))
+        for row in rows
+    ]
+    await asyncio.gather(*futures)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(2):
+            await producer.stop()
+    except Exception as error:
+        log.debug("producer_not_closed", error=type(error).__name__)

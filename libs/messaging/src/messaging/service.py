@@ -1,0 +1,92 @@
+"""One service on Kafka: its readers, its relay, and transactions for its loops."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from chassis.backoff import delays
+from chassis.clock import sleep_unless
+from chassis.health import Health
+from chassis.pool import Pool
+from faststream.kafka import KafkaBroker
+
+from messaging import inbox
+from messaging.consume import Reader
+from messaging.outbox import BULK, URGENT
+from messaging.pipeline import Pipeline
+from messaging.relay import Relay
+from messaging.routes import Routes
+from messaging.tx import Tx
+
+log = structlog.get_logger()
+
+INBOX_KEPT: Final = timedelta(days=40)
+INBOX_SWEEP_ROWS_MAX: Final = 5_000
+INBOX_SWEEP_SECONDS: Final = 60.0
+
+
+class Service:
+    """Readers for every topic of `routes`, the relay, and the upkeep of both; everything in `pool`'s schema."""
+
+    def __init__(self, *, routes: Routes, pool: Pool, kafka: Sequence[str], health: Health) -> None:
+        self.name = routes.service
+        self.source = routes.source
+        self.pool = pool
+        self.pipeline = Pipeline(routes.service, routes.source, pool)
+        self._health = health
+        self._kafka = list(kafka)
+        self._broker = KafkaBroker(
+            self._kafka,
+            apply_types=False,
+            allow_auto_create_topics=False,
+            client_id=f"sluice-{routes.source}",
+            logger=None,
+        )
+        self._readers = [Reader(self._broker, self.pipeline, table, health) for table in routes.topics.values()]
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Tx]:
+        """A transaction for a loop; what is said in it is published after its commit."""
+        async with self.pipeline.begin() as tx:
+            yield tx
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read, handle and publish until `stop`; what is under way is finished, what is said is published."""
+        done_reading = asyncio.Event()
+        relays = [Relay(self.pool, kafka=self._kafka, lane=lane, health=self._health) for lane in (URGENT, BULK)]
+        async with asyncio.TaskGroup() as group:
+            for relay in relays:
+                group.create_task(relay.run(done_reading))
+            group.create_task(self._sweep(stop))
+            await self._connect(stop)
+            for reader in self._readers:
+                group.create_task(reader.beat(stop))
+            self._health.ready("kafka", not stop.is_set())
+            await stop.wait()
+            self._health.ready("kafka", False)
+            await self._broker.stop()
+            done_reading.set()
+
+    async def _connect(self, stop: asyncio.Event) -> None:
+        for delay in delays(0.2, 5.0):
+            try:
+                await self._broker.start()
+                return
+            except Exception as error:
+                log.warning("kafka_unreachable", error=type(error).__name__, delay_seconds=round(delay, 2))
+                await self._broker.stop()
+            if await sleep_unless(stop, delay):
+                return
+
+    async def _sweep(self, stop: asyncio.Event) -> None:
+        """Forget what is older than every topic that could repeat it."""
+        while not stop.is_set():
+            try:
+                async with self.pool.acquire() as conn:
+                    await inbox.forget(conn, older_than=INBOX_KEPT, limit=INBOX_SWEEP_ROWS_MAX)
+            except Exception as error:
+                log.warning("inbox_not_swept", error=type(error).__name__)
+            await sleep_unless(stop, INBOX_SWEEP_SECONDS)
