@@ -1,0 +1,1 @@
+"""The rules of delivery: pure, without I/O, clocks or ids."""

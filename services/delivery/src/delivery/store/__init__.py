@@ -1,0 +1,1 @@
+"""The tables of delivery: one statement per function, the connection first."""

@@ -1,0 +1,29 @@
+"""Where a claim and a stop meet."""
+
+from typing import Final
+
+from chassis.pool import Conn
+
+GATE_LOCK: Final = 0x51_01
+"""Shared: what relies on a gate as it is (a claim, an entry). Exclusive: what changes one (a stop, a publish)."""
+BOOKS_LOCK: Final = 0x51_02
+"""Exclusive: who rolls up the books, and who erases them."""
+
+_SHARE_GATES: Final = "select pg_advisory_xact_lock_shared($1)"
+_HOLD_GATES: Final = "select pg_advisory_xact_lock($1)"
+_HOLD_BOOKS: Final = "select pg_advisory_xact_lock($1)"
+
+
+async def share_gates(conn: Conn) -> None:
+    """Until the transaction ends no gate changes. A statement of its own, before any that reads a gate."""
+    await conn.execute(_SHARE_GATES, GATE_LOCK)
+
+
+async def hold_gates(conn: Conn) -> None:
+    """Wait for all who rely on a gate; until the transaction ends nobody else does."""
+    await conn.execute(_HOLD_GATES, GATE_LOCK)
+
+
+async def hold_books(conn: Conn) -> None:
+    """Until the transaction ends nobody else rolls up books."""
+    await conn.execute(_HOLD_BOOKS, BOOKS_LOCK)
