@@ -1,1 +1,1 @@
-"""Real Kafka and Postgres from pip alone, and the sink."""
+"""Real Kafka and Postgres from pip alone, the services beside them, and the sink."""

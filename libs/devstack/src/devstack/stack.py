@@ -1,0 +1,279 @@
+"""The local stack as a program uses it: start, stop, addresses, processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+from typing import Final
+
+from chassis.clock import monotonic
+
+from devstack import identity, jars, kafka, postgres, roles, state
+from devstack.errors import StackError, naming
+from devstack.identity import ProcessId
+from devstack.layout import HOME, Layout, repository
+from devstack.ports import LOOPBACK, Ports
+from devstack.programs import (
+    RECEIVE_HTTP,
+    SENDERS_MAX,
+    SINK_HTTP,
+    SINK_SMTP,
+    port_names,
+    webhook_secret,
+)
+from devstack.progress import Progress, Silent
+from devstack.state import ProcessInfo, State, Wanted
+from devstack.supervisor import last_words
+
+START_SECONDS_MAX: Final = 300.0
+STOP_SECONDS_MAX: Final = 75.0
+LEFTOVER_SECONDS_MAX: Final = 10.0
+POLL_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where everything of a stack listens; `urls` and `migration_urls` have one entry per service."""
+
+    kafka: list[str]
+    postgres_admin_url: str
+    urls: Mapping[str, str]
+    migration_urls: Mapping[str, str]
+    sink_http: str
+    sink_smtp: str
+    sink_file: Path
+    receive_http: str
+    webhook_secret: str
+
+
+class Stack:
+    """Kafka, Postgres and, if asked for, the services and the sink of one checkout."""
+
+    def __init__(self, root: Path, *, profile: str = "local") -> None:
+        self.layout = Layout(root.resolve())
+        self.profile = profile
+        self._spawned: subprocess.Popen[bytes] | None = None
+        self._tie: int | None = None
+
+    @classmethod
+    def at(cls, root: Path, *, profile: str = "local") -> Stack:
+        """The stack whose files are in `root`/.devstack. Nothing is started or written."""
+        return cls(root, profile=profile)
+
+    def start(
+        self,
+        *,
+        services: bool = True,
+        prepare: bool | None = None,
+        senders: int = 1,
+        env: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
+        attached: bool = False,
+    ) -> Addresses:
+        """Start what is not running and return when all of it is ready. Safe to call again.
+
+        `prepare` migrates the schemas and makes the topics (default: where services are started); roles and the
+        database are always made. `env` is added to the environment of every service. `attached`: the stack ends
+        when this process does. A start that fails or is interrupted leaves no process behind that it started.
+        """
+        if not 0 <= senders <= SENDERS_MAX:
+            raise StackError(f"There can be 0 to {SENDERS_MAX} senders, not {senders}.")
+        told = progress or Silent()
+        self.layout.prepare()
+        with state.one_command(self.layout):
+            before = Wanted.read(self.layout)
+            running = state.supervisor(self.layout)
+            wanted = Wanted(
+                generation=before.generation + 1,
+                services=services or (running is not None and before.services),
+                prepare=services if prepare is None else prepare,
+                senders=senders,
+                profile=self.profile,
+                env=dict(env or {}),
+            )
+            if running is not None:
+                told.say(f"the stack is running already (supervisor {running.pid})")
+                wanted.write(self.layout)
+                self._follow(wanted, running, told)
+            else:
+                self._start_supervisor(wanted, told, attached=attached)
+            return self.addresses
+
+    def _start_supervisor(self, wanted: Wanted, told: Progress, *, attached: bool) -> None:
+        jars.ensure(told)
+        repository(self.layout.root)
+        kafka.java()
+        postgres.programs()
+        self._clear_leftovers()
+        Ports(self.layout).settle(port_names(wanted), say=told.say)
+        roles.passwords(self.layout)
+        self.layout.state.unlink(missing_ok=True)
+        wanted.write(self.layout)
+        process = self._spawn(attached=attached)
+        try:
+            self._follow(wanted, process, told)
+        except BaseException:
+            self._end(process)
+            raise
+
+    def _spawn(self, *, attached: bool) -> ProcessId:
+        argv = [sys.executable, "-m", "devstack.supervisor", str(self.layout.root)]
+        theirs, ours = os.pipe() if attached else (None, None)
+        with naming(self.layout.logs, doing="starting the supervisor"), self.layout.log("supervisor").open("ab") as log:
+            self._spawned = subprocess.Popen(  # noqa: S603 - our own program and arguments
+                argv if theirs is None else [*argv, "--owner", str(theirs)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=repository(self.layout.root),
+                start_new_session=True,
+                pass_fds=() if theirs is None else (theirs,),
+            )
+        if theirs is not None:
+            os.close(theirs)
+        self._tie = ours
+        process = ProcessId.of(self._spawned.pid)
+        if process is None:
+            raise StackError(f"The supervisor ended at once: {last_words(self.layout.log('supervisor'))}")
+        return process
+
+    def _follow(self, wanted: Wanted, process: ProcessId, told: Progress) -> None:
+        """Show what the supervisor says until it has brought about what is wanted, or has failed."""
+        first = State.read(self.layout)
+        shown = len(first.said) if first.supervisor == process and first.generation else 0
+        deadline = monotonic() + START_SECONDS_MAX
+        while True:
+            alive = process.alive()
+            now = State.read(self.layout)
+            if now.supervisor == process:
+                for line in now.said[shown:]:
+                    told.say(line)
+                shown = max(shown, len(now.said))
+                if now.generation >= wanted.generation:
+                    return
+                if now.failed and now.failed_generation >= wanted.generation:
+                    raise StackError(now.failed)
+            if not alive:
+                raise StackError(f"The supervisor ended: {last_words(self.layout.log('supervisor'))}")
+            if monotonic() > deadline:
+                raise StackError(f"The stack was not ready after {START_SECONDS_MAX:.0f} s: see {self.layout.logs}.")
+            sleep(POLL_SECONDS)
+
+    def stop(self) -> None:
+        """End everything, gracefully and then by force. Data stay."""
+        if not self.layout.home.exists():
+            return
+        with state.one_command(self.layout):
+            self._stop()
+
+    def _stop(self) -> None:
+        running = state.supervisor(self.layout)
+        if running is not None:
+            self._end(running)
+        self._clear_leftovers()
+
+    def _end(self, process: ProcessId) -> None:
+        identity.end([process], seconds_max=STOP_SECONDS_MAX)
+        if self._spawned is not None and self._spawned.pid == process.pid:
+            self._spawned.wait()
+            self._spawned = None
+        if self._tie is not None:
+            os.close(self._tie)
+            self._tie = None
+        self._clear_leftovers()
+
+    def _clear_leftovers(self) -> None:
+        """End what a supervisor that was killed has left: known by pid and start time, or by its data folder."""
+        left = [one.id for one in State.read(self.layout).processes if one.id is not None]
+        identity.end([one for one in left if one is not None], seconds_max=LEFTOVER_SECONDS_MAX)
+        postgres.clear_leftovers(self.layout)
+
+    def reset(self) -> None:
+        """Stop, and delete all data, logs, ports and passwords."""
+        if self.layout.home.exists():
+            with state.one_command(self.layout):
+                self._stop()
+        for folder in {self.layout.home, self.layout.postgres}:
+            with naming(folder, doing="deleting the stack's data"):
+                shutil.rmtree(folder, ignore_errors=not folder.exists())
+
+    def running(self) -> bool:
+        return state.supervisor(self.layout) is not None
+
+    def processes(self) -> list[ProcessInfo]:
+        """The supervisor and its processes as they are now; empty when nothing runs."""
+        running = state.supervisor(self.layout)
+        if running is None:
+            return []
+        own = ProcessInfo(name="supervisor", state="ready", pid=running.pid, started=running.started)
+        return [own, *State.read(self.layout).processes]
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> ProcessId:
+        """Send a signal to one process by name; whom it hit."""
+        for process in self.processes():
+            if process.name == name and process.id is not None and process.id.send(number):
+                return process.id
+        raise StackError(f"{name} is not running: {', '.join(one.name for one in self.processes()) or 'nothing'} is.")
+
+    def scale_senders(self, senders: int, *, progress: Progress | None = None) -> None:
+        """Have this many senders, and return when they are ready (or gone)."""
+        if not 0 <= senders <= SENDERS_MAX:
+            raise StackError(f"There can be 0 to {SENDERS_MAX} senders, not {senders}.")
+        with state.one_command(self.layout):
+            running, before = state.supervisor(self.layout), Wanted.read(self.layout)
+            if running is None or not before.services:
+                raise StackError("The services are not running: start them with `sluice dev up`.")
+            wanted = Wanted(
+                generation=before.generation + 1,
+                services=True,
+                prepare=False,
+                senders=senders,
+                profile=before.profile,
+                env=before.env,
+            )
+            wanted.write(self.layout)
+            self._follow(wanted, running, progress or Silent())
+
+    @property
+    def addresses(self) -> Addresses:
+        ports = Ports(self.layout)
+        port = ports["postgres"]
+        return Addresses(
+            kafka=[f"{LOOPBACK}:{ports['kafka']}"],
+            postgres_admin_url=roles.url(self.layout, postgres.ADMIN, port=port),
+            urls={one: roles.url(self.layout, f"{one}_app", port=port) for one in roles.SERVICES},
+            migration_urls={one: roles.url(self.layout, f"{one}_owner", port=port) for one in roles.SERVICES},
+            sink_http=f"http://{LOOPBACK}:{ports[SINK_HTTP]}",
+            sink_smtp=f"{LOOPBACK}:{ports[SINK_SMTP]}",
+            sink_file=self.layout.sink_file,
+            receive_http=f"http://{LOOPBACK}:{ports[RECEIVE_HTTP]}",
+            webhook_secret=webhook_secret(self.layout),
+        )
+
+    def kafka_tool(
+        self, name: str, *arguments: str, stdin: str | None = None, seconds_max: float = 60.0
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of Kafka's own console tools against this stack and return what it wrote."""
+        return subprocess.run(  # noqa: S603 - a program of Kafka's, chosen by the caller
+            self.kafka_tool_command(name, *arguments),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds_max,
+        )
+
+    def kafka_tool_command(self, name: str, *arguments: str) -> Sequence[str]:
+        files = [jars.cache() / jar.name for jar in jars.pinned()]
+        return [*kafka.tool(self.layout, files, name, bootstrap=self.addresses.kafka[0]), *arguments]
+
+
+__all__ = ["HOME", "Addresses", "ProcessInfo", "Stack", "StackError"]
