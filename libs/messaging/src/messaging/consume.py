@@ -112,9 +112,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
                 beginnings = await consumer.beginning_offsets(list(partitions))
                 ends = await consumer.end_offsets(list(partitions))
                 async with self._pipeline.pool.acquire() as conn:
-                    wanted = await offsets.load(
-                        conn, self.topic, beginnings={p.partition: o for p, o in beginnings.items()}
-                    )
+                    firsts = {partition.partition: offset for partition, offset in beginnings.items()}
+                    count = len(consumer.partitions_for_topic(self.topic) or firsts)
+                    wanted = await offsets.load(conn, self.topic, beginnings=firsts, partitions=count)
                     for partition in partitions:
                         await self._start(conn, consumer, partition, wanted, beginnings[partition], ends[partition])
                 return

@@ -21,8 +21,8 @@ class Move:
 
 
 _START: Final = """
-insert into consumer_offset (topic, partition, next_offset)
-select $1, partition, next_offset from unnest($2::integer[], $3::bigint[]) as row (partition, next_offset)
+insert into consumer_offset (topic, partition, partitions, next_offset)
+select $1, partition, $4, next_offset from unnest($2::integer[], $3::bigint[]) as row (partition, next_offset)
 on conflict (topic, partition) do nothing
 """
 
@@ -50,9 +50,12 @@ where stored.topic = $1 and stored.partition = at.partition and stored.next_offs
 _WITHHOLD: Final = "update consumer_offset set withheld = true where topic = $1 and partition = $2"
 
 
-async def load(conn: Conn, topic: str, *, beginnings: Mapping[int, int]) -> dict[int, int]:
-    """The next offset wanted of each partition; one never read before starts at the log's beginning."""
-    await conn.execute(_START, topic, list(beginnings), list(beginnings.values()))
+async def load(conn: Conn, topic: str, *, beginnings: Mapping[int, int], partitions: int) -> dict[int, int]:
+    """The next offset wanted of each partition; one never read before starts at the log's beginning.
+
+    `partitions` is how many the topic has, so that who watches the heartbeats knows how many there must be.
+    """
+    await conn.execute(_START, topic, list(beginnings), list(beginnings.values()), partitions)
     return dict(await conn.fetch(_LOAD, topic, list(beginnings)))  # type: ignore[arg-type]
 
 

@@ -22,6 +22,7 @@ create index outbox_lane on outbox (lane, seq);
 create table consumer_offset (
     topic        text not null,
     partition    integer not null check (partition >= 0),
+    partitions   integer not null check (partitions > partition),
     next_offset  bigint not null check (next_offset >= 0),
     beat         bigint not null default 0,
     caught_up_at timestamptz,
