@@ -1,0 +1,53 @@
+"""`python -m sequences run | migrate`."""
+
+import argparse
+import asyncio
+import sys
+
+from chassis.migrate import MigrationRefused
+from chassis.settings import SettingsFault, load
+
+from sequences import app
+from sequences.settings import SequencesSettings
+
+EXAMPLES = """
+examples:
+  SLUICE_DATABASE_URL=postgresql://sequences:…@127.0.0.1:5432/sluice \\
+  SLUICE_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 python -m sequences run
+
+  SLUICE_MIGRATION_URL_FILE=/run/secrets/sequences-owner python -m sequences migrate
+
+Every setting is an environment variable SLUICE_…, or SLUICE_…_FILE with the path of a file that holds the value.
+"""
+
+
+def main() -> int:
+    """Run one command; 0 where it is done, 1 where it failed, 2 where a setting or an argument is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sequences",
+        description="Sequences: drafts, versions, status and receipts.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | migrate")
+    commands.add_parser("run", help="serve until SIGTERM or SIGINT")
+    commands.add_parser("migrate", help="bring the database schema to the newest version, then end")
+    asked = parser.parse_args()
+    try:
+        settings = load(SequencesSettings)
+        if asked.command == "run":
+            asyncio.run(app.run(settings))
+        else:
+            applied = asyncio.run(app.migrate(settings))
+            sys.stdout.write("".join(f"applied {name}\n" for name in applied) or "nothing to apply\n")
+    except SettingsFault as fault:
+        sys.stderr.write(f"{parser.prog}: {fault}\n")
+        return 2
+    except MigrationRefused as refused:
+        sys.stderr.write(f"{parser.prog}: {refused}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

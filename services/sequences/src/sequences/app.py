@@ -1,0 +1,34 @@
+"""The composition root: settings become a pool, routes, a service and its loops."""
+
+from chassis import logging
+from chassis.drain import run_until_stopped
+from chassis.health import Health
+from chassis.migrate import migrate as apply_migrations
+from chassis.pool import create_pool
+from messaging import MIGRATIONS, Service
+
+from sequences import loops, routes
+from sequences.settings import SCHEMA, SequencesSettings
+
+
+async def run(settings: SequencesSettings) -> None:
+    """Serve until SIGTERM or SIGINT; SystemExit(1) where a loop failed."""
+    logging.configure(SCHEMA, settings.log_level)
+    health = Health()
+    health.ready("kafka", False)
+    async with await create_pool(settings, schema=SCHEMA) as pool:
+        service = Service(
+            routes=routes.build(settings), pool=pool, kafka=settings.kafka_bootstrap_servers, health=health
+        )
+        async with health.serve(settings.health_host, settings.health_port):
+            await run_until_stopped(
+                service.run,
+                *loops.build(service, settings, health),
+                drain_seconds_max=settings.drain_seconds_max,
+            )
+
+
+async def migrate(settings: SequencesSettings) -> list[str]:
+    """Bring the schema to the newest version; the names of the files that were applied."""
+    url = settings.migration_url or settings.database_url
+    return await apply_migrations(url.get_secret_value(), SCHEMA, [MIGRATIONS, settings.migrations_dir])

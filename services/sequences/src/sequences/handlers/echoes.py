@@ -1,0 +1,43 @@
+"""This service reads its own compacted topics: a stale record that lands last must not have the last word."""
+
+from collections.abc import Sequence as Rows
+
+from messaging import Batch, Cause, Tombstone, Tx
+from sluice_contracts import topics
+from sluice_contracts.sequences import SequenceState, VersionPublished
+
+from sequences.domain.sequence import announced_again
+from sequences.store import echoes, erasures, sequences
+
+
+async def on_own_event(events: Batch[SequenceState], tx: Tx) -> None:
+    """Say the current state again, or the tombstone, where an older state lands after it."""
+    heard = {event.key: event.data.state_version for event in events}
+    late = await echoes.late(tx.conn, heard)
+    await echoes.remember(tx.conn, heard)
+    await _announce(late, tx, {event.key: event.cause for event in events})
+
+
+async def on_own_tombstone(tombstones: Rows[Tombstone], tx: Tx) -> None:
+    """Say the current state again where a tombstone that is not ours lies over it."""
+    keys = sorted(tombstone.key for tombstone in tombstones)
+    await sequences.lock(tx.conn, keys)
+    current = await sequences.load(tx.conn, keys)
+    causes = {t.key: Cause(source=t.topic, id=f"{t.partition}:{t.offset}") for t in tombstones}
+    await _announce([key for key in keys if key in current and not current[key].gone], tx, causes)
+
+
+async def on_version_published(events: Batch[VersionPublished], tx: Tx) -> None:
+    """Say the tombstone again where a version lands after its erasure."""
+    erased = await erasures.erased(tx.conn, [event.data.sequence_id for event in events])
+    for event in events:
+        if event.data.sequence_id in erased:
+            tx.tombstone(topics.SEQUENCES_VERSIONS, event.key)
+
+
+async def _announce(sequence_ids: Rows[str], tx: Tx, causes: dict[str, Cause]) -> None:
+    for sequence_id, sequence in (await sequences.load(tx.conn, sequence_ids)).items():
+        if sequence.gone:
+            tx.tombstone(topics.SEQUENCES_EVENTS, sequence_id)
+        else:
+            tx.say(announced_again(sequence), causes[sequence_id], number=sequence.state_version)
