@@ -39,13 +39,6 @@ _LOADING = (
     enrollment.EntryClosed,
     delivery.SequenceHalted,
 )
-    SaveSequence,
-    PauseSequence,
-    ResumeSequence,
-    DeleteSequence,
-    enrollment.EntryClosed,
-    delivery.SequenceHalted,
-)
 _OWN_EVENTS = (SequenceSaved, SequencePublished, SequencePaused, SequenceStopped, SequenceResumed, SequenceDeleted)
 
 
