@@ -86,10 +86,10 @@ class SequenceState(Event):
     KEY: ClassVar[str] = "sequence_id"
 
     sequence_id: Id
-    state_version: Count
+    state_version: Count = Field(description="Only grows; a reader ignores a record that is older than what it knows.")
     status: Status
-    epoch: Count
-    revision: Count
+    epoch: Count = Field(description="Rises with each pause, resume and delete; a receipt is true until a higher one.")
+    revision: Count = Field(description="Counts the saves of the draft.")
     draft: JsonObject | None = Field(
         default=None, description="The definition at `revision`; null where it is what is published."
     )
@@ -97,20 +97,22 @@ class SequenceState(Event):
     published: JsonObject | None = Field(
         default=None, description="The definition of `version`; null before the first."
     )
-    in_flight: InFlight
-    reason: Text | None = None
-    paused_at: Timestamp | None = None
-    resumed_at: Timestamp | None = None
+    in_flight: InFlight = Field(
+        description="What those inside do at a publish: follow the newest version, or keep theirs."
+    )
+    reason: Text | None = Field(default=None, description="Why it was paused.")
+    paused_at: Timestamp | None = Field(default=None, description="When it was paused last.")
+    resumed_at: Timestamp | None = Field(default=None, description="When it was resumed last.")
     clock_offset_seconds: float = Field(
         ge=0,
         allow_inf_nan=False,
         description="The total of the pauses that were shifted: so far is the active clock behind.",
     )
-    receipts: Receipts | None = None
-    resume_at: Timestamp | None = None
-    overdue: Overdue | None = None
-    max_lateness: Duration | None = None
-    admit: Admit | None = None
+    receipts: Receipts | None = Field(default=None, description="There once all receipts of the stop are in.")
+    resume_at: Timestamp | None = Field(default=None, description="When it resumes by itself.")
+    overdue: Overdue | None = Field(default=None, description="How the last resume treated what became due meanwhile.")
+    max_lateness: Duration | None = Field(default=None, description="The bound of `send_now`.")
+    admit: Admit | None = Field(default=None, description="Whether the last resume let in who was refused meanwhile.")
     updated_at: Timestamp
 
     def to_json(self) -> bytes:
