@@ -14,7 +14,6 @@ from chassis.clock import new_id
 from devstack.sink.behaviour import Behaviour, BehaviourFault, Behaviours, parse_behaviour
 from devstack.sink.book import Arrival, Book, arrived
 
-BODY_BYTES_MAX: Final = 1024 * 1024
 HANG_SECONDS_MAX: Final = 3_600.0
 ARRIVALS_MAX: Final = 10_000
 _WEBHOOK: Final = "/webhook/"

@@ -12,7 +12,7 @@ from aiohttp import web
 from devstack.sink.behaviour import Behaviours
 from devstack.sink.book import Book
 from devstack.sink.mail import MailServer
-from devstack.sink.receiver import BODY_BYTES_MAX, Receiver
+from devstack.sink.receiver import Receiver
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Sink:
         for noisy in ("mail.log", "mail.debug"):
             logging.getLogger(noisy).setLevel(logging.ERROR)
         self.book.open()
-        handler = web.Server(self._receiver.handle, access_log=None, client_max_size=BODY_BYTES_MAX)
+        handler = web.Server(self._receiver.handle, access_log=None)
         self._web = web.ServerRunner(handler, shutdown_timeout=1.0)
         await self._web.setup()
         site = web.TCPSite(self._web, self._settings.host, self._settings.http_port, backlog=1024)
