@@ -1,0 +1,96 @@
+# Everything that is done here more than once. Each target first makes .venv, or finds that it is there.
+# ARGS="…" is handed on, e.g. make unit ARGS="-k pause -x".
+
+.DEFAULT_GOAL := help
+unexport PYTHONPATH PYTHONHOME
+SHELL := /bin/sh
+RUN := .venv/bin/python
+ARGS ?=
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: ## .venv with the pinned dependencies; PYTHON=… chooses the interpreter
+	@sh tools/bootstrap.sh
+
+# What people run
+
+.PHONY: demo
+demo: venv ## the whole story on real Kafka and Postgres, with what was counted
+	@$(RUN) -m testkit.demo $(ARGS)
+
+.PHONY: up
+up: venv ## the local stack: Kafka, Postgres, the services and the sink
+	@$(RUN) -m sluice dev up $(ARGS)
+
+.PHONY: down
+down: venv ## stop the local stack; the data stay
+	@$(RUN) -m sluice dev down $(ARGS)
+
+.PHONY: bench-smoke
+bench-smoke: venv ## 100,000 contacts in, all first messages out: rates and memory
+	@$(RUN) -m benchmarks.smoke $(ARGS)
+
+# Tests
+
+.PHONY: test
+test: venv ## every test; afterwards no process of it is left
+	@$(RUN) -m tools.run_tests $(ARGS)
+
+.PHONY: unit
+unit: venv ## tests that need no server
+	@$(RUN) -m tools.run_tests -m "not stack" libs services $(ARGS)
+
+.PHONY: component
+component: venv ## tests of one package against real Kafka and Postgres
+	@$(RUN) -m tools.run_tests -m stack libs services $(ARGS)
+
+.PHONY: e2e
+e2e: venv ## tests of the whole, across all services
+	@$(RUN) -m tools.run_tests tests/e2e $(ARGS)
+
+# Checks
+
+.PHONY: lint
+lint: venv ## style and form (ruff)
+	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check .
+
+.PHONY: format
+format: venv ## mend style and form where a tool can
+	@$(RUN) -m ruff check --fix . ; $(RUN) -m ruff format .
+
+.PHONY: types
+types: venv ## types (mypy, strict)
+	@$(RUN) -m mypy libs services tests tools benchmarks examples
+
+.PHONY: arch
+arch: venv ## the rules of the architecture; a breach is named with its file
+	@$(RUN) -m tools.architecture $(ARGS)
+
+.PHONY: contracts
+contracts: venv ## write the JSON Schemas and AsyncAPI documents anew
+	@$(RUN) -m tools.contracts write
+
+.PHONY: contracts-check
+contracts-check: venv ## are they as the code would write them?
+	@$(RUN) -m tools.contracts check
+
+.PHONY: compose-check
+compose-check: venv ## docker-compose.yml against its specification and each compose found here
+	@$(RUN) -m tools.compose_check
+
+.PHONY: ci
+ci: ## all checks and tests, as the server runs them
+	@.ci/run
+
+# Upkeep
+
+.PHONY: lock
+lock: ## pin all dependencies anew (needs uv)
+	@sh tools/lock.sh
+
+.PHONY: clean
+clean: ## stop the local stack and remove all that was made here
+	@sh tools/clean.sh
