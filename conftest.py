@@ -1,0 +1,3 @@
+"""Every test may use the fixtures of libs/testkit."""
+
+pytest_plugins = ["testkit.plugin"]

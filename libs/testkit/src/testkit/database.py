@@ -1,0 +1,52 @@
+"""A service's schema for a test: migrated once, empty each time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+from chassis.migrate import migrate
+from chassis.pool import Pool, create_pool
+from chassis.settings import ServiceSettings
+from pydantic import SecretStr
+
+from testkit.stack import Servers
+
+_TABLES = """
+select c.oid::regclass::text from pg_class c
+where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'migration'
+"""
+
+
+def sluice_url(url: str) -> str:
+    """The same server and role, in the database `sluice`."""
+    return urlunsplit(urlsplit(url)._replace(path="/sluice"))
+
+
+def settings(running: Servers, service: str) -> ServiceSettings:
+    """A service's settings against these servers."""
+    return ServiceSettings(
+        database_url=SecretStr(running.urls[service]),
+        migration_url=SecretStr(running.migration_urls[service]),
+        kafka_bootstrap_servers=running.kafka,
+    )
+
+
+@asynccontextmanager
+async def fresh_schema(running: Servers, service: str, *migrations: Path) -> AsyncIterator[Pool]:
+    """The service's pool, as its runtime role, on its migrated schema with every table empty."""
+    owner = running.migration_urls[service]
+    await migrate(owner, service, list(migrations))
+    conn = await asyncpg.connect(owner, server_settings={"search_path": service})
+    try:
+        tables = [row[0] for row in await conn.fetch(_TABLES, service)]
+        if tables:
+            await conn.execute(f"truncate {', '.join(tables)}")
+    finally:
+        await conn.close()
+    pool = await create_pool(settings(running, service), schema=service)
+    try:
+        yield pool
+    finally:
+        await pool.close()
