@@ -1,0 +1,144 @@
+"""Whatever is asked in whatever order, the promises of a sequence's state hold."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from messaging import Cause, Decision, Refused
+from sequences.domain import draft, lifecycle
+from sequences.domain.definition import Findings, Limits
+from sequences.domain.sequence import Sequence, Status, announced_again
+from sluice_contracts.delivery import SequenceHalted
+from sluice_contracts.enrollment import EntryClosed
+from sluice_contracts.sequences import (
+    PauseSequence,
+    PublishSequence,
+    ResumeSequence,
+    SaveSequence,
+    SequenceResumed,
+    SequenceState,
+    SequenceStopped,
+)
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CAUSE = Cause(source="tests", id="1")
+LIMITS = Limits(definition_bytes_max=1_000, steps_max=10)
+ACTIONS = ("save", "publish", "pause", "resume", "delete", "close", "halt")
+STEPS = st.lists(
+    st.tuples(st.sampled_from(ACTIONS), st.integers(0, 3), st.integers(0, 3_600_000_000)), min_size=1, max_size=40
+)
+
+
+@dataclass
+class Life:
+    """A sequence, the clock of its database, and all that was said of it."""
+
+    sequence: Sequence | None = None
+    now: datetime = NOON
+    events: list[SequenceState] = field(default_factory=list)
+
+    def do(self, action: str, number: int) -> None:
+        try:
+            decision = self._decide(action, number)
+        except Refused:
+            return
+        self._keep(decision)
+        if self.sequence is not None:
+            self._keep(lifecycle.complete_resume(self.sequence, now=self.now))
+
+    def _keep(self, decision: Decision[Sequence]) -> None:
+        self.sequence = decision.state or self.sequence
+        self.events += [message for message in decision.messages if isinstance(message, SequenceState)]
+
+    def _decide(self, action: str, number: int) -> Decision[Sequence]:
+        one: dict[str, Any] = {"sequence_id": "a"}
+        epoch = max(0, (self.sequence.epoch if self.sequence else 0) - number)
+        match action:
+            case "save":
+                command = SaveSequence(**one, definition={"name": str(number)})
+                return draft.save(self.sequence, command, limits=LIMITS, now=self.now)
+            case "publish":
+                return draft.publish(self.sequence, PublishSequence(**one), findings=Findings(), now=self.now)
+            case "pause":
+                return lifecycle.pause(self.sequence, PauseSequence(**one, reason=str(number)), now=self.now)
+            case "resume":
+                return lifecycle.resume(self.sequence, ResumeSequence(**one), cause=CAUSE, now=self.now)
+            case "delete":
+                return lifecycle.delete(self.sequence, cause=CAUSE, now=self.now)
+            case "close":
+                receipt = EntryClosed(**one, epoch=epoch, closed_at=self.now)
+                return lifecycle.entry_closed(self.sequence, receipt, now=self.now)
+            case _:
+                halted = SequenceHalted(**one, epoch=epoch, dropped=0, in_flight=0, halted_at=self.now)
+                return lifecycle.sequence_halted(self.sequence, halted, now=self.now)
+
+
+def lived(steps: list[tuple[str, int, int]]) -> Life:
+    life = Life()
+    for action, number, microseconds in steps:
+        life.now += timedelta(microseconds=microseconds)
+        life.do(action, number)
+    return life
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_the_state_version_rises_by_one_with_each_event(steps: list[tuple[str, int, int]]) -> None:
+    life = lived(steps)
+
+    assert [event.state_version for event in life.events] == list(range(1, len(life.events) + 1))
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_the_last_event_holds_the_whole_state(steps: list[tuple[str, int, int]]) -> None:
+    life = lived(steps)
+
+    if life.sequence is not None:
+        repeated = announced_again(life.sequence).model_dump(exclude={"receipts"})
+        assert repeated == life.events[-1].model_dump(exclude={"receipts"})
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_nothing_follows_a_deletion_and_no_epoch_falls(steps: list[tuple[str, int, int]]) -> None:
+    events = lived(steps).events
+
+    statuses = [event.status for event in events]
+    assert "deleted" not in statuses[:-1]
+    assert [event.epoch for event in events] == sorted(event.epoch for event in events)
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_nothing_resumes_before_it_has_stopped(steps: list[tuple[str, int, int]]) -> None:
+    events = lived(steps).events
+
+    stopped = {event.epoch for event in events if isinstance(event, SequenceStopped)}
+    assert {event.epoch - 1 for event in events if isinstance(event, SequenceResumed)} <= stopped
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_the_active_clock_is_behind_by_the_pauses_exactly(steps: list[tuple[str, int, int]]) -> None:
+    life = lived(steps)
+
+    total = timedelta()
+    for event in life.events:
+        if isinstance(event, SequenceResumed):
+            assert event.resumed_at is not None
+            assert event.paused_at is not None
+            total += event.resumed_at - event.paused_at
+        assert timedelta(seconds=event.clock_offset_seconds) == total
+    assert life.sequence is None or life.sequence.clock_offset == total
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_a_draft_is_there_exactly_where_it_differs_from_what_is_published(steps: list[tuple[str, int, int]]) -> None:
+    for event in lived(steps).events:
+        if event.status != Status.DELETED:
+            assert event.draft != event.published
+            assert (event.published is None) == (event.version is None)
