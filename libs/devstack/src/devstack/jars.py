@@ -99,7 +99,7 @@ def _alone(place: Path) -> Iterator[None]:
 
 def _fetch(bad: list[Jar], place: Path, progress: Progress) -> None:
     total, done = sum(jar.size for jar in bad), 0
-    progress.say(f"downloading Kafka {KAFKA} and its tools once: {len(bad)} jars, {total / 2**20:.0f} MB")
+    progress.say(f"downloading Kafka {KAFKA} and its tools once: {len(bad)} jar(s), {total / 2**20:.1f} MB")
     partial = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
     try:
         with ThreadPoolExecutor(DOWNLOADS_MAX) as pool:

@@ -30,6 +30,8 @@ JVM: Final = (
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
+    "--enable-native-access=ALL-UNNAMED",
+    "--sun-misc-unsafe-memory-access=allow",
 )
 TOOLS: Final = {
     "console-producer": "org.apache.kafka.tools.ConsoleProducer",

@@ -67,7 +67,7 @@ class Child:
         self.state = "starting"
         self.process: ProcessId | None = None
         self.restarts = 0
-        self.since = monotonic()
+        self.began = monotonic()
         self.fault: str | None = None
         self.was_ready = asyncio.Event()
         self._changed = changed
@@ -106,6 +106,7 @@ class Child:
         """Run it one time, from start to end."""
         process = await self._spawn()
         self.process = ProcessId.of(process.pid)
+        self.began = monotonic()
         self._enter("starting")
         watch = asyncio.create_task(self._watch(process.pid))
         ended = asyncio.create_task(process.wait())
@@ -159,7 +160,6 @@ class Child:
 
     def _enter(self, state: str) -> None:
         self.state = state
-        self.since = monotonic()
         self._changed()
 
 

@@ -19,7 +19,7 @@ from devstack.state import Wanted
 
 STACK: Final = ("postgres", "kafka")
 KAFKA_CONTROLLER: Final = "kafka-controller"
-SINK_HTTP: Final = "sink-http"
+SINK_HTTP: Final = "sink"  # it answers about its health there too
 SINK_SMTP: Final = "sink-smtp"
 RECEIVE_HTTP: Final = "receive-http"
 PHONE_NUMBER_ID: Final = "100000000000001"
@@ -38,7 +38,7 @@ def port_names(wanted: Wanted) -> list[str]:
     """Every port that the wanted programs bind."""
     names = ["postgres", "kafka", KAFKA_CONTROLLER]
     if wanted.services:
-        names += [*SERVICES, SINK_HTTP, SINK_SMTP, RECEIVE_HTTP, *sender_names(wanted.senders)]
+        names += [*SERVICES, SINK_SMTP, RECEIVE_HTTP, *sender_names(wanted.senders)]
     return names
 
 

@@ -212,8 +212,9 @@ class Stack:
         running = state.supervisor(self.layout)
         if running is None:
             return []
-        own = ProcessInfo(name="supervisor", state="ready", pid=running.pid, started=running.started)
-        return [own, *State.read(self.layout).processes]
+        said = State.read(self.layout)
+        own = ProcessInfo(name="supervisor", state="ready", pid=running.pid, started=running.started, began=said.began)
+        return [own, *said.processes]
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> ProcessId:
         """Send a signal to one process by name; whom it hit."""

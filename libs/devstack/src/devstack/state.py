@@ -44,7 +44,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class ProcessInfo:
-    """One supervised process. `state`: starting, ready, waiting (to be started again), stopping or stopped."""
+    """One supervised process. `state`: starting, ready, waiting (to be started again), stopping or stopped.
+
+    `began` is when it was started, on the machine's monotonic clock.
+    """
 
     name: str
     state: str
@@ -52,7 +55,7 @@ class ProcessInfo:
     started: str = ""
     port: int | None = None
     restarts: int = 0
-    since: float = 0.0
+    began: float = 0.0
     fault: str | None = None
 
     @property
@@ -62,14 +65,14 @@ class ProcessInfo:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the supervisor last said; `since` and `at` are on the machine's monotonic clock."""
+    """What the supervisor last said and did."""
 
     supervisor: ProcessId | None = None
     generation: int = 0
     failed_generation: int = 0
     failed: str | None = None
     said: tuple[str, ...] = ()
-    at: float = 0.0
+    began: float = 0.0
     processes: tuple[ProcessInfo, ...] = ()
 
     @classmethod

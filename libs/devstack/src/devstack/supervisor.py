@@ -56,7 +56,7 @@ class Supervisor:
         self._children: dict[str, Child] = {}
         self._stop = asyncio.Event()
         self._said: deque[str] = deque(maxlen=SAID_MAX)
-        self._state = State(supervisor=ProcessId.of(os.getpid()))
+        self._state = State(supervisor=ProcessId.of(os.getpid()), began=monotonic())
 
     def ask_to_stop(self) -> None:
         self._stop.set()
@@ -171,7 +171,6 @@ class Supervisor:
         self._state = replace(
             self._state,
             said=tuple(self._said),
-            at=monotonic(),
             processes=tuple(_info(child) for child in self._children.values()),
         )
         if self._layout.home.exists():
@@ -191,7 +190,7 @@ def _info(child: Child) -> ProcessInfo:
         started=child.process.started if child.process else "",
         port=child.program.port,
         restarts=child.restarts,
-        since=child.since,
+        began=child.began,
         fault=child.fault,
     )
 
