@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes .venv with the pinned dependencies and this workspace in it; does nothing where that is done already.
-# Needs Python 3.11 or newer, and no compiler. PYTHON=… chooses which one.
+# Needs Python 3.11 to 3.14 (what the pinned dependencies are built for), and no compiler. PYTHON=… chooses which one.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -16,28 +16,28 @@ give_up() {
     exit 1
 }
 
-is_new_enough() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+is_usable() {
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1
 }
 
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         command -v "$PYTHON" >/dev/null 2>&1 ||
-            give_up "PYTHON=$PYTHON is not a program that can be run; name a Python 3.11 or newer, or leave PYTHON out."
-        is_new_enough "$PYTHON" || {
+            give_up "PYTHON=$PYTHON is not a program that can be run; name a Python from 3.11 to 3.14, or leave PYTHON out."
+        is_usable "$PYTHON" || {
             found=$("$PYTHON" -V 2>/dev/null || true)
-            give_up "PYTHON=$PYTHON ${found:+is $found and }cannot be used: Python 3.11 or newer is needed."
+            give_up "PYTHON=$PYTHON ${found:+is $found and }cannot be used: a Python from 3.11 to 3.14 is needed."
         }
         printf '%s\n' "$PYTHON"
         return
     fi
     # The environment that is there keeps its interpreter, whatever it was made with.
-    if is_new_enough "$VENV/bin/python" && "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
+    if is_usable "$VENV/bin/python" && "$VENV/bin/python" -c 'import pip' >/dev/null 2>&1; then
         printf '%s\n' "$VENV/bin/python"
         return
     fi
-    for candidate in python3.13 python3.12 python3.11 python3 python; do
-        if is_new_enough "$candidate"; then
+    for candidate in python3.13 python3.12 python3.11 python3.14 python3 python; do
+        if is_usable "$candidate"; then
             printf '%s\n' "$candidate"
             return
         fi
@@ -47,7 +47,7 @@ find_python() {
     Python\ *) found="only $found is here" ;;
     *) found="no Python is here" ;;
     esac
-    give_up "Python 3.11 or newer is needed and $found: install it (Debian, Ubuntu: apt-get install python3 python3-venv;" \
+    give_up "a Python from 3.11 to 3.14 is needed and $found: install it (Debian, Ubuntu: apt-get install python3 python3-venv;" \
         "Fedora: dnf install python3; macOS: brew install python@3.13; else python.org), or name one with PYTHON=/path/to/python3."
 }
 
