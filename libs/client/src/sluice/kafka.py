@@ -106,8 +106,9 @@ class KafkaTransport:
         return await self._offsets(places, "beginning_offsets")
 
     async def send(self, topic: str, *, key: str, value: bytes | None) -> "asyncio.Future[object]":
-        await self.partitions(topic)
-        producer = await self._live_producer()
+        if not self._partitions.get(topic):
+            await self.partitions(topic)
+        producer = self._producer or await self._live_producer()
         try:
             future: asyncio.Future[object] = await producer.send(topic, value=value, key=key.encode(), headers=HEADERS)
         except MessageSizeTooLargeError as error:
