@@ -1,0 +1,1 @@
+"""What enrollment decides: pure functions over plain data."""

@@ -1,0 +1,168 @@
+"""Who enters a sequence, who does not, and who has to wait for what enrollment has not heard of yet."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from sluice_contracts.base import RejectionCode
+from sluice_contracts.enrollment import ContactEnrolled, EnrollmentRefused, Via
+
+from enrollment.domain.sequence import Sequence, Status
+
+
+class Missing(StrEnum):
+    """What an enroll waits for; `BEHIND` is an earlier enroll of the same key that waits itself."""
+
+    SEQUENCE = "sequence"
+    CONTACT = "contact"
+    BEHIND = "behind"
+
+
+class Ask(NamedTuple):
+    """One contact asks for entry into one sequence, at a `position` in its command; `parked_at`: since when it waits."""
+
+    sequence_id: str
+    contact_id: str
+    enrollment_id: str
+    key: str
+    position: int
+    parked_at: datetime | None = None
+
+
+class Standing(NamedTuple):
+    """How a contact stands towards a sequence, read under the contact's lock; no `contact_offset`: not heard of."""
+
+    contact_offset: int | None
+    opted_out: bool
+    enrolled: bool
+    blocked: bool
+    behind: bool
+
+
+class Entered(NamedTuple):
+    """The contact enters the version that is the newest, on the contact record at that offset."""
+
+    version: int
+    contact_offset: int
+
+
+class Refusal(NamedTuple):
+    """The contact does not enter."""
+
+    code: RejectionCode
+
+
+Verdict = Entered | Refusal | Missing
+Pair = tuple[str, str]
+"""A sequence's and a contact's id."""
+
+DELETED: Final = Refusal("deleted")
+PAUSED: Final = Refusal("sequence_paused")
+NOT_ACTIVE: Final = Refusal("sequence_not_active")
+REMOVED: Final = Refusal("removed")
+ALREADY_ENROLLED: Final = Refusal("already_enrolled")
+OPTED_OUT: Final = Refusal("opted_out")
+NOT_FOUND: Final = Refusal("not_found")
+CONTACT_UNKNOWN: Final = Refusal("contact_unknown")
+NOBODY_GIVES_UP: Final[Mapping[Missing, datetime]] = MappingProxyType({})
+
+
+def admit(sequence: Sequence | None, standing: Standing) -> Verdict:
+    """Decide one entry. What is refused for certain is refused at once, also where something else is still missing.
+
+    A draft counts as missing: publishing it may already be on its way.
+    """
+    if standing.behind:
+        return Missing.BEHIND
+    status = sequence.status if sequence is not None else Status.DRAFT
+    match status:
+        case Status.DELETED:
+            return DELETED
+        case Status.PAUSED:
+            return PAUSED
+        case Status.CLOSED:
+            return NOT_ACTIVE
+        case Status.DRAFT | Status.ACTIVE:
+            pass
+    if standing.blocked:
+        return REMOVED
+    if standing.enrolled:
+        return ALREADY_ENROLLED
+    if standing.opted_out:
+        return OPTED_OUT
+    if sequence is None or sequence.version is None or status is Status.DRAFT:
+        return Missing.SEQUENCE
+    if standing.contact_offset is None:
+        return Missing.CONTACT
+    return Entered(sequence.version, standing.contact_offset)
+
+
+def admit_all(
+    asks: Iterable[Ask],
+    sequences: Mapping[str, Sequence],
+    standings: Mapping[Pair, Standing],
+    *,
+    horizons: Mapping[Missing, datetime] = NOBODY_GIVES_UP,
+) -> list[Verdict]:
+    """Decide many entries in order: a later one sees what an earlier one of the same contact became.
+
+    Who has been parked up to the horizon of what it waits for, waits no longer.
+    """
+    entered: set[Pair] = set()
+    waiting: set[Pair] = set()
+    verdicts: list[Verdict] = []
+    for ask in asks:
+        pair = (ask.sequence_id, ask.contact_id)
+        standing = standings[pair]
+        if (ask.key, ask.contact_id) in waiting:
+            standing = standing._replace(behind=True)
+        if pair in entered:
+            standing = standing._replace(enrolled=True)
+        sequence = sequences.get(ask.sequence_id)
+        verdict = admit(sequence, standing)
+        if isinstance(verdict, Missing) and _late(ask, horizons.get(verdict)):
+            verdict = give_up(verdict, sequence)
+        if isinstance(verdict, Entered):
+            entered.add(pair)
+        elif isinstance(verdict, Missing):
+            waiting.add((ask.key, ask.contact_id))
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _late(ask: Ask, horizon: datetime | None) -> bool:
+    return horizon is not None and ask.parked_at is not None and ask.parked_at <= horizon
+
+
+def give_up(missing: Missing, sequence: Sequence | None) -> Verdict:
+    """What becomes of an enroll whose time to wait for `missing` is over."""
+    match missing:
+        case Missing.SEQUENCE:
+            return NOT_FOUND if sequence is None else NOT_ACTIVE
+        case Missing.CONTACT:
+            return CONTACT_UNKNOWN
+        case Missing.BEHIND:
+            return missing
+
+
+def announce(ask: Ask, verdict: Verdict, *, via: Via, now: datetime) -> ContactEnrolled | EnrollmentRefused | None:
+    """What everyone is told of one contact; nothing while it waits."""
+    match verdict:
+        case Entered(version, contact_offset):
+            return ContactEnrolled(
+                enrollment_id=ask.enrollment_id,
+                contact_id=ask.contact_id,
+                sequence_id=ask.sequence_id,
+                version=version,
+                occurred_at=now,
+                via=via,
+                contact_offset=contact_offset,
+            )
+        case Refusal(code):
+            return EnrollmentRefused(
+                contact_id=ask.contact_id, sequence_id=ask.sequence_id, via=via, code=code, occurred_at=now
+            )
+        case Missing():
+            return None

@@ -1,0 +1,36 @@
+"""What delivery reports of enrollments; enrollment decides what ends."""
+
+from messaging import Batch, Tx
+from sluice_contracts.delivery import MessageFailed, StepsFinished
+
+from enrollment.domain.ending import Live, complete, fail
+from enrollment.store import enrollments
+
+
+async def on_steps_finished(reports: Batch[StepsFinished], tx: Tx) -> None:
+    """Complete the enrollments whose every step is done."""
+    live = await _live(reports, tx)
+    decided = reports.decide(lambda report: complete(live.get(report.data.enrollment_id), now=tx.now))
+    await enrollments.end(tx.conn, decided.states())
+    tx.emit(decided)
+
+
+async def on_message_failed(reports: Batch[MessageFailed], tx: Tx) -> None:
+    """Fail the enrollments of which a message was refused for good."""
+    live = await _live(reports, tx)
+    decided = reports.decide(
+        lambda report: fail(
+            live.get(report.data.enrollment_id),
+            step_id=report.data.step_id,
+            code=report.data.code,
+            detail=report.data.detail,
+            now=tx.now,
+        )
+    )
+    await enrollments.end(tx.conn, decided.states())
+    tx.emit(decided)
+
+
+async def _live(reports: Batch[StepsFinished] | Batch[MessageFailed], tx: Tx) -> dict[str, Live]:
+    named = [(report.data.sequence_id, report.data.contact_id, report.data.enrollment_id) for report in reports]
+    return await enrollments.live(tx.conn, named)

@@ -1,0 +1,129 @@
+"""Enrolls, by command and by import; what cannot be decided yet is parked."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from messaging import Batch, Decision, Message, Refused, Tx, derive
+from messaging.inbox import identity
+from sluice_contracts import topics
+from sluice_contracts.answers import Fault
+from sluice_contracts.enrollment import EnrollContact, EnrollContacts, Via
+
+from enrollment.domain import answer
+from enrollment.domain.entry import Ask, Entered, Missing, Verdict, admit_all, announce
+from enrollment.domain.parking import Request, Waiting
+from enrollment.store import contacts, enrollments, parked, sequences
+
+IMPORT_CONTACTS_MAX: Final = 1_000
+VIA: Final[dict[str, Via]] = {topics.ENROLLMENT_COMMANDS: "command", topics.ENROLLMENT_IMPORTS: "import"}
+
+Judged = list[tuple[Request, list[Verdict]]]
+
+
+def fits(data: EnrollContacts) -> bool:
+    """Whether an import is small enough for one transaction."""
+    return len(data.contact_ids) <= IMPORT_CONTACTS_MAX
+
+
+def weight(data: EnrollContacts) -> int:
+    """How much of a transaction's bound an import takes; one that is refused as too large takes little."""
+    return len(data.contact_ids) if fits(data) else 1
+
+
+def request(message: Message[EnrollContact] | Message[EnrollContacts]) -> Request:
+    """Who asks for entry into what, each contact once."""
+    data, cause = message.data, message.cause
+    if isinstance(data, EnrollContact):
+        contact_ids: Sequence[str] = (data.contact_id,)
+    else:
+        contact_ids = list(dict.fromkeys(data.contact_ids))
+    asks = tuple(
+        Ask(
+            data.sequence_id,
+            contact_id,
+            derive(cause.source, cause.id, data.sequence_id, contact_id),
+            message.key,
+            position,
+        )
+        for position, contact_id in enumerate(contact_ids)
+    )
+    return Request(identity(cause), message.topic, cause, asks)
+
+
+async def lock_entry(messages: Sequence[Message[EnrollContact] | Message[EnrollContacts]], tx: Tx) -> None:
+    """Lock the contacts, sorted, then share the sequences' entry, sorted."""
+    contact_ids: set[str] = set()
+    for message in messages:
+        if isinstance(message.data, EnrollContact):
+            contact_ids.add(message.data.contact_id)
+        elif fits(message.data):
+            contact_ids.update(message.data.contact_ids)
+    named = list(contact_ids)
+    await contacts.stub(tx.conn, named)
+    await contacts.lock(tx.conn, named)
+    await sequences.share(tx.conn, list({message.data.sequence_id for message in messages}))
+
+
+async def enroll_contact(commands: Batch[EnrollContact], tx: Tx) -> None:
+    """Let contacts enter; each command is answered, at once or when what it waits for is there."""
+    judged = await judge(tx, [request(command) for command in commands])
+    verdicts = {asked.command: (asked.asks[0], verdict) for asked, (verdict,) in judged}
+
+    def decide(command: Message[EnrollContact]) -> Decision[None]:
+        ask, verdict = verdicts[identity(command.cause)]
+        return answer.of_enroll(verdict, enrollment_id=ask.enrollment_id)
+
+    await save(tx, judged)
+    say(tx, judged)
+    tx.emit(commands.decide(decide))
+
+
+async def enroll_contacts(commands: Batch[EnrollContacts], tx: Tx) -> None:
+    """Let the contacts of imports enter; an import is answered when its last contact is decided."""
+    judged = await judge(tx, [request(command) for command in commands if fits(command.data)])
+    tallies = {asked.command: answer.tally(verdicts) for asked, verdicts in judged}
+
+    def decide(command: Message[EnrollContacts]) -> Decision[None]:
+        counted = tallies.get(identity(command.cause))
+        if counted is None:
+            rule = f"at most {IMPORT_CONTACTS_MAX} contacts"
+            raise Refused("limit", "the import is too large", [Fault(place="contact_ids", rule=rule)])
+        return answer.of_import(counted)
+
+    await save(tx, judged)
+    say(tx, judged)
+    tx.emit(commands.decide(decide))
+
+
+async def judge(tx: Tx, requests: Sequence[Request]) -> Judged:
+    """Decide on every contact of these commands, in their order."""
+    asks = [ask for asked in requests for ask in asked.asks]
+    known = await sequences.load(tx.conn, list({ask.sequence_id for ask in asks}))
+    campaigns = {sequence_id: sequence.campaign for sequence_id, sequence in known.items()}
+    standings = await enrollments.standings(tx.conn, asks, campaigns=campaigns, behind=True)
+    verdicts = iter(admit_all(asks, known, standings))
+    return [(asked, [next(verdicts) for _ in asked.asks]) for asked in requests]
+
+
+async def save(tx: Tx, judged: Judged) -> None:
+    """Keep who entered and who waits."""
+    pairs = [
+        (asked, ask, verdict) for asked, verdicts in judged for ask, verdict in zip(asked.asks, verdicts, strict=True)
+    ]
+    entered = [(ask, verdict) for _, ask, verdict in pairs if isinstance(verdict, Entered)]
+    await enrollments.enter(tx.conn, entered, now=tx.now)
+    waiting = [(asked.command, ask, verdict) for asked, ask, verdict in pairs if isinstance(verdict, Missing)]
+    if waiting:
+        counted = [Waiting(asked.command, asked.topic, asked.cause, answer.tally(found)) for asked, found in judged]
+        await parked.add_commands(tx.conn, [one for one in counted if one.tally.waiting])
+        await parked.add(tx.conn, waiting, now=tx.now)
+
+
+def say(tx: Tx, judged: Judged) -> None:
+    """Tell everyone about every contact that is decided, once."""
+    for asked, verdicts in judged:
+        via = VIA[asked.topic]
+        for ask, verdict in zip(asked.asks, verdicts, strict=True):
+            event = announce(ask, verdict, via=via, now=tx.now)
+            if event is not None:
+                tx.say(event, asked.cause, number=ask.position)

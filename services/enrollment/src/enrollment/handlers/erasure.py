@@ -1,0 +1,53 @@
+"""A deleted sequence is erased a batch at a time: whatever stops it, the next one goes on."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from messaging import Tx
+from sluice_contracts.erasure import SequenceErased
+
+from enrollment.domain.ending import sequence_scope
+from enrollment.handlers.parking import reconsider
+from enrollment.store import blocks, clock, enrollments, erasures, parked, sequences
+from enrollment.store.erasures import Erasure
+
+BATCH_ROWS_MAX: Final = 2_000
+BATCH_CONTACTS_MAX: Final = 1_000
+
+
+async def erase_some(tx: Tx) -> bool:
+    """Erase one batch of one deleted sequence; whether there was any to erase."""
+    erasure = await erasures.take(tx.conn)
+    if erasure is None:
+        return False
+    waiting = await parked.of_sequence(tx.conn, erasure.sequence_id, limit=BATCH_CONTACTS_MAX)
+    if waiting:
+        await _refuse(tx, erasure, waiting)
+        return True
+    entered = await enrollments.erase_sequence(tx.conn, erasure.sequence_id, limit=BATCH_ROWS_MAX)
+    if entered:
+        await erasures.save(tx.conn, erasure.plus("enrollment", entered))
+        return True
+    scope = sequence_scope(erasure.sequence_id)
+    blocked = await blocks.erase_scope(tx.conn, scope, limit=BATCH_ROWS_MAX)
+    if blocked:
+        await erasures.save(tx.conn, erasure.plus("block", blocked))
+        return True
+    await _finish(tx, erasure)
+    return True
+
+
+async def _refuse(tx: Tx, erasure: Erasure, contact_ids: Sequence[str]) -> None:
+    """Who waits for entry is refused and answered; then the rows are gone."""
+    await reconsider(tx, list(set(contact_ids)))
+    await erasures.save(tx.conn, erasure.plus("parked", len(contact_ids)))
+
+
+async def _finish(tx: Tx, erasure: Erasure) -> None:
+    await sequences.exclude(tx.conn, [erasure.sequence_id])
+    now = await clock.now(tx.conn)
+    await erasures.remember(tx.conn, erasure, now=now)
+    await erasures.delete_sequence(tx.conn, erasure.sequence_id)
+    await erasures.delete(tx.conn, erasure.sequence_id)
+    rows = {"enrollment": 0, "block": 0, "parked": 0, **erasure.rows, "sequence": 1}
+    tx.say(SequenceErased(sequence_id=erasure.sequence_id, service="enrollment", rows=rows), erasure.cause)

@@ -1,0 +1,97 @@
+"""What becomes of enrolls that had to wait."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from messaging import Decision, Refused, Tx
+from sluice_contracts import topics
+
+from enrollment.domain import answer
+from enrollment.domain.entry import (
+    NOBODY_GIVES_UP,
+    REMOVED,
+    Entered,
+    Missing,
+    Refusal,
+    Verdict,
+    admit_all,
+    announce,
+)
+from enrollment.domain.parking import Parked, Waiting
+from enrollment.handlers.entry import VIA
+from enrollment.store import clock, contacts, enrollments, parked, sequences
+
+Settled = Sequence[tuple[Parked, Verdict]]
+
+
+async def reconsider(
+    tx: Tx, contact_ids: Sequence[str], *, horizons: Mapping[Missing, datetime] = NOBODY_GIVES_UP
+) -> None:
+    """Decide what is parked of these contacts as far as it can be decided by now."""
+    await contacts.lock(tx.conn, contact_ids)
+    rows = await parked.of_contacts(tx.conn, contact_ids)
+    named = list({row.ask.sequence_id for row in rows})
+    await sequences.share(tx.conn, named)
+    tx.now = await clock.now(tx.conn)
+    known = await sequences.load(tx.conn, named)
+    campaigns = {sequence_id: sequence.campaign for sequence_id, sequence in known.items()}
+    asks = [row.ask for row in rows]
+    standings = await enrollments.standings(tx.conn, asks, campaigns=campaigns, behind=False)
+    verdicts = admit_all(asks, known, standings, horizons=horizons)
+    await settle(tx, list(zip(rows, verdicts, strict=True)))
+
+
+async def refuse_removed(tx: Tx, rows: Sequence[Parked]) -> None:
+    """Refuse parked enrolls because their contact was removed; those behind them are looked at again."""
+    if rows:
+        await settle(tx, [(row, REMOVED) for row in rows])
+        await parked.wake(tx.conn, list({row.ask.contact_id for row in rows}), waits_for=Missing.BEHIND)
+
+
+async def settle(tx: Tx, settled: Settled) -> None:
+    """Keep, announce and answer what is decided; note what the rest waits for now."""
+    changed = [(row, found) for row, found in settled if isinstance(found, Missing) and found != row.waits_for]
+    await parked.wait(tx.conn, changed)
+    decided = [(row, found) for row, found in settled if not isinstance(found, Missing)]
+    if not decided:
+        return
+    waiting = await parked.lock_commands(tx.conn, list({row.command for row, _ in decided}))
+    entered = [(row.ask, found) for row, found in decided if isinstance(found, Entered)]
+    await enrollments.enter(tx.conn, entered, now=tx.now)
+    await parked.delete(tx.conn, [row for row, _ in decided])
+    _say(tx, waiting, decided)
+    await _answer(tx, waiting, decided)
+
+
+def _say(tx: Tx, waiting: Sequence[Waiting], decided: Settled) -> None:
+    commands = {one.command: one for one in waiting}
+    for row, found in decided:
+        command = commands[row.command]
+        event = announce(row.ask, found, via=VIA[command.topic], now=tx.now)
+        if event is not None:
+            tx.say(event, command.cause, number=row.ask.position)
+
+
+async def _answer(tx: Tx, waiting: Sequence[Waiting], decided: Settled) -> None:
+    by_command: dict[str, list[tuple[Parked, Verdict]]] = {}
+    for row, found in decided:
+        by_command.setdefault(row.command, []).append((row, found))
+    counted = [
+        replace(one, tally=answer.add(one.tally, (found for _, found in by_command[one.command]))) for one in waiting
+    ]
+    open_still = [one for one in counted if one.tally.waiting]
+    done = [one for one in counted if not one.tally.waiting]
+    await parked.save_commands(tx.conn, open_still)
+    await parked.delete_commands(tx.conn, [one.command for one in done])
+    for one in done:
+        await tx.answer(one.cause, _answer_of(one, by_command[one.command]), topic=one.topic)
+
+
+def _answer_of(one: Waiting, decided: Settled) -> Decision[None] | Refused:
+    if one.topic == topics.ENROLLMENT_IMPORTS:
+        return answer.of_import(one.tally)
+    row, found = decided[0]
+    if isinstance(found, Refusal):
+        return answer.refused(found.code)
+    return answer.of_enroll(found, enrollment_id=row.ask.enrollment_id)

@@ -1,0 +1,61 @@
+"""Removals act at once: they end what lives, block what is named, and refuse what waits."""
+
+from collections.abc import Mapping, Sequence
+
+from messaging import Batch, Message, Tx, derive
+from sluice_contracts.enrollment import RemoveContact
+
+from enrollment.domain import sequence
+from enrollment.domain.ending import Removal, remove
+from enrollment.domain.parking import Parked
+from enrollment.domain.sequence import Status
+from enrollment.handlers.parking import refuse_removed
+from enrollment.store import blocks, contacts, enrollments, parked, sequences
+
+
+async def lock_removals(messages: Sequence[Message[RemoveContact]], tx: Tx) -> None:
+    """Lock the contacts, sorted, then share what may be blocked, so that no block is made on an erased sequence."""
+    named = list({message.data.contact_id for message in messages})
+    await contacts.stub(tx.conn, named)
+    await contacts.lock(tx.conn, named)
+    living = await enrollments.sequences_of_contacts(tx.conn, named)
+    asked = {message.data.sequence_id for message in messages if message.data.sequence_id is not None}
+    await sequences.share(tx.conn, list(asked.union(living)))
+
+
+async def remove_contact(commands: Batch[RemoveContact], tx: Tx) -> None:
+    """Halt everything for these contacts in the scopes that are named."""
+    removals = {command.key: removal_of(command) for command in commands}
+    live = await enrollments.live_of_contacts(tx.conn, list(removals))
+    waiting = await parked.of_contacts(tx.conn, list(removals))
+    named = {one.sequence_id for found in live.values() for one in found}
+    named.update(removal.sequence_id for removal in removals.values() if removal.sequence_id is not None)
+    named.update(row.ask.sequence_id for row in waiting)
+    known = await sequences.load(tx.conn, list(named))
+    deleted = [sequence_id for sequence_id, one in known.items() if one.status is Status.DELETED]
+
+    decided = commands.decide(
+        lambda command: remove(removals[command.key], live.get(command.key, ()), deleted=deleted, now=tx.now)
+    )
+    states = decided.states()
+    await enrollments.end(tx.conn, [end for state in states for end in state.ends])
+    await blocks.add(tx.conn, [block for state in states for block in state.blocks], now=tx.now)
+    tx.emit(decided)
+    await refuse_removed(tx, [row for row in waiting if _refuses(removals, row, known)])
+
+
+def _refuses(removals: Mapping[str, Removal], row: Parked, known: Mapping[str, sequence.Sequence]) -> bool:
+    sequence_id = row.ask.sequence_id
+    return removals[row.ask.contact_id].refuses(sequence_id, known.get(sequence_id))
+
+
+def removal_of(command: Message[RemoveContact]) -> Removal:
+    """What a command asks to halt; its id follows from the command's."""
+    data, cause = command.data, command.cause
+    return Removal(
+        removal_id=derive(cause.source, cause.id, "removal"),
+        contact_id=data.contact_id,
+        sequence_id=data.sequence_id,
+        campaign=data.campaign,
+        allow_reentry=data.allow_reentry,
+    )

@@ -1,0 +1,86 @@
+"""What is heard of sequences: entry opens and closes, and what is deleted is erased."""
+
+from collections.abc import Sequence as Many
+
+from messaging import Batch, Cause, Decided, Decision, Fence, Message, Tombstone, Tx
+from sluice_contracts.sequences import SequenceState
+
+from enrollment.domain.sequence import Sequence, Status, fence, hear, status_of, vanish
+from enrollment.store import clock, erasures, sequences
+from enrollment.store.erasures import Erasure
+
+
+async def lock_sequences(messages: Many[Message[SequenceState]], tx: Tx) -> None:
+    """Wait for everybody who is entering: the clock read after this is when entry closed."""
+    await sequences.exclude(tx.conn, list({message.key for message in messages}))
+
+
+async def on_sequence(news: Batch[SequenceState], tx: Tx) -> None:
+    """Take over newer states."""
+    known = await sequences.load(tx.conn, news.keys())
+    decided = news.decide(lambda one: hear(known.get(one.key), sequence_of(one.data), now=tx.now))
+    await sequences.save(tx.conn, decided.states())
+    await erasures.start(tx.conn, deleted_of(decided))
+    tx.emit(decided)
+
+
+async def on_sequence_fence(fences: Many[Fence], tx: Tx) -> None:
+    """Close entry where a record could not be understood as a whole."""
+    keys = [one.key for one in fences]
+    await sequences.exclude(tx.conn, keys)
+    now = await clock.now(tx.conn)
+    for one in fences:
+        known = (await sequences.load(tx.conn, [one.key])).get(one.key)
+        decision = fence(known, one.key, state_version=one.state_version, status=one.status, epoch=one.epoch, now=now)
+        if decision.state is not None:
+            await sequences.save(tx.conn, [decision.state])
+            await erasures.start(tx.conn, erasures_of([(decision.state, one.cause)]))
+        for message in decision.messages:
+            tx.say(message, one.cause)
+
+
+async def on_sequence_gone(gone: Many[Tombstone], tx: Tx) -> None:
+    """Erase what is gone; where its deletion was heard, that is under way or done."""
+    keys = [one.key for one in gone]
+    await sequences.exclude(tx.conn, keys)
+    known = await sequences.load(tx.conn, keys)
+    states = [(vanish(known.get(one.key)).state, cause_of(one)) for one in gone]
+    vanished = [(state, cause) for state, cause in states if state is not None]
+    await sequences.save(tx.conn, [state for state, _ in vanished])
+    await erasures.start(tx.conn, erasures_of(vanished))
+
+
+def sequence_of(state: SequenceState) -> Sequence:
+    """What entry asks of a sequence's state."""
+    campaign = (state.published or {}).get("campaign")
+    return Sequence(
+        sequence_id=state.sequence_id,
+        state_version=state.state_version,
+        status=status_of(state.status),
+        epoch=state.epoch,
+        version=state.version,
+        campaign=campaign if isinstance(campaign, str) else None,
+    )
+
+
+def deleted_of(decided: Decided[Sequence]) -> list[Erasure]:
+    """What must be erased after these decisions."""
+    return erasures_of(
+        [
+            (decision.state, message.cause)
+            for message, decision in decided.pairs
+            if isinstance(decision, Decision) and decision.state is not None
+        ]
+    )
+
+
+def erasures_of(states: Many[tuple[Sequence, Cause]]) -> list[Erasure]:
+    """The erasures of those that are deleted."""
+    return [
+        Erasure(state.sequence_id, state.epoch, cause, {}) for state, cause in states if state.status is Status.DELETED
+    ]
+
+
+def cause_of(gone: Tombstone) -> Cause:
+    """A tombstone is known by topic, partition and offset."""
+    return Cause(source=gone.topic, id=f"{gone.partition}:{gone.offset}", type="tombstone")

@@ -1,0 +1,64 @@
+"""What enrollment reads, and which handler takes it."""
+
+from messaging import Routes
+from sluice_contracts import contacts, delivery, enrollment, sequences, topics
+
+from enrollment.handlers import contacts as on_contacts
+from enrollment.handlers import deliveries, entry, removals
+from enrollment.handlers import sequences as on_sequences
+
+
+def build_routes() -> Routes:
+    """The routing table."""
+    routes = Routes("enrollment")
+
+    routes.on(enrollment.EnrollContact, entry.enroll_contact)
+    routes.lock(topics.ENROLLMENT_COMMANDS, entry.lock_entry)
+
+    routes.on(enrollment.EnrollContacts, entry.enroll_contacts)
+    routes.weigh(enrollment.EnrollContacts, entry.weight)
+    routes.lock(topics.ENROLLMENT_IMPORTS, entry.lock_entry)
+
+    routes.on(enrollment.RemoveContact, removals.remove_contact)
+    routes.lock(topics.ENROLLMENT_REMOVALS, removals.lock_removals)
+
+    for state in (
+        sequences.SequenceSaved,
+        sequences.SequencePublished,
+        sequences.SequencePaused,
+        sequences.SequenceStopped,
+        sequences.SequenceResumed,
+        sequences.SequenceDeleted,
+    ):
+        routes.on(state, on_sequences.on_sequence)
+    routes.on_tombstone(topics.SEQUENCES_EVENTS, on_sequences.on_sequence_gone)
+    routes.lock(topics.SEQUENCES_EVENTS, on_sequences.lock_sequences)
+    routes.fence(topics.SEQUENCES_EVENTS, on_sequences.on_sequence_fence)
+    routes.heartbeat(topics.SEQUENCES_EVENTS)
+    routes.without_inbox(topics.SEQUENCES_EVENTS)
+
+    routes.on(contacts.ContactCreated, on_contacts.on_contact)
+    routes.on(contacts.ContactUpdated, on_contacts.on_contact)
+    routes.on_tombstone(topics.CONTACTS_EVENTS, on_contacts.on_contact_gone)
+    routes.lock(topics.CONTACTS_EVENTS, on_contacts.lock_contacts)
+    routes.heartbeat(topics.CONTACTS_EVENTS)
+    routes.without_inbox(topics.CONTACTS_EVENTS)
+
+    routes.on(contacts.ContactOptedOut, on_contacts.on_opted_out)
+    routes.ignore(topics.CONTACTS_ACTIVITY, contacts.ContactReplied)
+    routes.lock(topics.CONTACTS_ACTIVITY, on_contacts.lock_activity)
+
+    routes.on(delivery.StepsFinished, deliveries.on_steps_finished)
+    routes.on(delivery.MessageFailed, deliveries.on_message_failed)
+    routes.ignore(
+        topics.DELIVERY_EVENTS,
+        delivery.MessageSent,
+        delivery.MessageExpired,
+        delivery.MessageUnknown,
+        delivery.MessageReported,
+        delivery.MessageResolved,
+        delivery.StopConditionMet,
+    )
+    # An enrollment ends once, whatever is reported twice.
+    routes.without_inbox(topics.DELIVERY_EVENTS)
+    return routes

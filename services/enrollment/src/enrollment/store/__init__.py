@@ -1,0 +1,1 @@
+"""Enrollment's rows. Every function takes the connection first and runs one statement."""

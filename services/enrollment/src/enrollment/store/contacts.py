@@ -1,0 +1,116 @@
+"""What is known of contacts; their rows are what entry, removal and contact changes lock."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.pool import Conn
+
+from enrollment.domain.contact import Contact
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A contact's record: its version, where it stands in the topic, and the one thing that entry asks of it."""
+
+    contact_id: str
+    state_version: int
+    partition: int
+    offset: int
+    opted_out: bool
+
+
+_STUB: Final = """
+insert into contact (contact_id)
+select named.contact_id from unnest($1::text[]) as named (contact_id) order by named.contact_id collate "C"
+on conflict (contact_id) do nothing
+"""
+
+_LOCK: Final = """
+select count(*) from (
+    select 1 from contact where contact_id = any($1::text[]) order by contact_id for update
+) as locked
+"""
+
+_LOAD: Final = """
+select contact_id, state_version, source_partition, source_offset, opted_out, opted_out_kept, gone_partition,
+    gone_offset
+from contact where contact_id = any($1::text[])
+"""
+
+_HEAR: Final = """
+insert into contact as known (contact_id, state_version, source_partition, source_offset, opted_out)
+select contact_id, state_version, source_partition, source_offset, opted_out
+from unnest($1::text[], $2::bigint[], $3::int[], $4::bigint[], $5::boolean[])
+    as news (contact_id, state_version, source_partition, source_offset, opted_out)
+order by news.contact_id collate "C"
+on conflict (contact_id) do update
+set state_version = excluded.state_version, source_partition = excluded.source_partition,
+    source_offset = excluded.source_offset, opted_out = excluded.opted_out
+where (known.state_version is null or known.state_version < excluded.state_version)
+    and (known.gone_partition is distinct from excluded.source_partition or known.gone_offset < excluded.source_offset)
+returning contact_id, opted_out
+"""
+
+_OPT_OUT: Final = "update contact set opted_out_kept = true where contact_id = any($1::text[]) and not opted_out_kept"
+
+_SAVE: Final = """
+update contact as known
+set state_version = news.state_version, source_partition = news.source_partition, source_offset = news.source_offset,
+    opted_out = news.opted_out, opted_out_kept = news.opted_out_kept,
+    gone_partition = news.gone_partition, gone_offset = news.gone_offset
+from unnest($1::text[], $2::bigint[], $3::int[], $4::bigint[], $5::boolean[], $6::boolean[], $7::int[], $8::bigint[])
+    as news (contact_id, state_version, source_partition, source_offset, opted_out, opted_out_kept, gone_partition,
+        gone_offset)
+where known.contact_id = news.contact_id
+"""
+
+
+async def stub(conn: Conn, contact_ids: Sequence[str]) -> None:
+    """Have a row for each, to be locked."""
+    await conn.execute(_STUB, contact_ids)
+
+
+async def lock(conn: Conn, contact_ids: Sequence[str]) -> None:
+    """Lock the rows, sorted, until the transaction ends."""
+    await conn.execute(_LOCK, contact_ids)
+
+
+async def load(conn: Conn, contact_ids: Sequence[str]) -> Mapping[str, Contact]:
+    """What is known of each."""
+    return {row[0]: Contact(*row) for row in await conn.fetch(_LOAD, contact_ids)}
+
+
+async def hear(conn: Conn, news: Sequence[Heard]) -> dict[str, bool]:
+    """Take over records that are newer than what is known; whether each of those has opted out."""
+    rows = await conn.fetch(
+        _HEAR,
+        [one.contact_id for one in news],
+        [one.state_version for one in news],
+        [one.partition for one in news],
+        [one.offset for one in news],
+        [one.opted_out for one in news],
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def opt_out(conn: Conn, contact_ids: Sequence[str]) -> None:
+    """Keep that these contacts want nothing more."""
+    await conn.execute(_OPT_OUT, contact_ids)
+
+
+async def save(conn: Conn, contacts: Sequence[Contact]) -> None:
+    """Write contacts back."""
+    if not contacts:
+        return
+    await conn.execute(
+        _SAVE,
+        [one.contact_id for one in contacts],
+        [one.state_version for one in contacts],
+        [one.source_partition for one in contacts],
+        [one.source_offset for one in contacts],
+        [one.opted_out for one in contacts],
+        [one.opted_out_kept for one in contacts],
+        [one.gone_partition for one in contacts],
+        [one.gone_offset for one in contacts],
+    )
