@@ -20,6 +20,10 @@ is_usable() {
     "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' >/dev/null 2>&1
 }
 
+has_venv() {
+    "$1" -c 'import venv, ensurepip' >/dev/null 2>&1
+}
+
 find_python() {
     if [ -n "${PYTHON:-}" ]; then
         command -v "$PYTHON" >/dev/null 2>&1 ||
@@ -36,12 +40,19 @@ find_python() {
         printf '%s\n' "$VENV/bin/python"
         return
     fi
+    bare=
     for candidate in python3.13 python3.12 python3.11 python3.14 python3 python; do
-        if is_usable "$candidate"; then
+        is_usable "$candidate" || continue
+        if has_venv "$candidate"; then
             printf '%s\n' "$candidate"
             return
         fi
+        bare=${bare:-$candidate}
     done
+    if [ -n "$bare" ]; then
+        printf '%s\n' "$bare"
+        return
+    fi
     found=$(python3 -V 2>/dev/null || python -V 2>&1 || true)
     case $found in
     Python\ *) found="only $found is here" ;;
@@ -73,7 +84,7 @@ is_ready && exit 0
 
 version=$("$PYTHON_FOUND" -c 'import platform; print(platform.python_version(), end="")')
 minor=$("$PYTHON_FOUND" -c 'import sys; print("%d.%d" % sys.version_info[:2], end="")')
-if ! "$PYTHON_FOUND" -c 'import venv, ensurepip' >/dev/null 2>&1; then
+if ! has_venv "$PYTHON_FOUND"; then
     give_up "Python $version ($(command -v "$PYTHON_FOUND")) comes without venv and ensurepip: install them" \
         "(Debian, Ubuntu: apt-get install python$minor-venv), or name another Python with PYTHON=/path/to/python3."
 fi

@@ -1,0 +1,1 @@
+"""The rules of the architecture that a tool can see: `make arch`."""
