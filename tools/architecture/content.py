@@ -113,7 +113,7 @@ def check_transactions(checkout: Checkout) -> Iterator[Fault]:
         if source.home[0] != "services" or source.layer in {"app", "loops"}:
             continue
         for node in ast.walk(source.tree):
-            if _called(node) == "transaction":
+            if isinstance(node, ast.Call) and _called(node) == "transaction":
                 yield source.fault(node.lineno, f"{source.layer} opens a transaction: only messaging, app and loops do")
 
 
@@ -130,11 +130,9 @@ def check_subscribers(checkout: Checkout) -> Iterator[Fault]:
 def check_singletons(checkout: Checkout) -> Iterator[Fault]:
     """Clients, pools and settings are made in `app` and handed down; none is made by importing a module."""
     for source in checkout.sources:
-        values = [
-            node.value for node in source.tree.body if isinstance(node, ast.Assign | ast.AnnAssign) and node.value
-        ]
-        for value in values:
-            for call in ast.walk(value):
+        for statement in source.tree.body:
+            value = statement.value if isinstance(statement, ast.Assign | ast.AnnAssign) else None
+            for call in ast.walk(value) if value else ():
                 name = _called(call)
                 if name in ONE_PER_PROCESS or name.endswith("Settings"):
                     yield source.fault(statement.lineno, f"makes {name} when imported: make it in app and hand it down")
