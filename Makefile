@@ -71,11 +71,11 @@ arch: venv ## the rules of the architecture; a breach is named with its file
 
 .PHONY: contracts
 contracts: venv ## write the JSON Schemas and AsyncAPI documents anew
-	@$(RUN) -m tools.contracts write
+	@$(RUN) -m sluice_contracts.generate
 
 .PHONY: contracts-check
 contracts-check: venv ## are they as the code would write them?
-	@$(RUN) -m tools.contracts check
+	@$(RUN) -m sluice_contracts.generate --check
 
 .PHONY: compose-check
 compose-check: venv ## docker-compose.yml against its specification and each compose found here
