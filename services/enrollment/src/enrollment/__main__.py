@@ -1,4 +1,4 @@
-"""`python -m enrollment`: see `--help`."""
+"""`python -m enrollment run | migrate`."""
 
 import argparse
 import asyncio
@@ -10,40 +10,45 @@ from chassis.settings import SettingsFault, load
 from enrollment import app
 from enrollment.settings import EnrollmentSettings
 
-EXAMPLES = """examples:
-  export SLUICE_DATABASE_URL=postgresql://enrollment_app:secret@localhost:5432/sluice
-  export SLUICE_MIGRATION_URL=postgresql://enrollment_owner:secret@localhost:5432/sluice
-  export SLUICE_KAFKA_BOOTSTRAP_SERVERS=localhost:9092
-  python -m enrollment migrate      bring the schema to the newest version, then end
-  python -m enrollment run          decide who enters and who leaves, until SIGTERM
+EXAMPLES = """
+examples:
+  SLUICE_DATABASE_URL=postgresql://enrollment_app:…@127.0.0.1:5432/sluice \\
+  SLUICE_KAFKA_BOOTSTRAP_SERVERS=127.0.0.1:9092 python -m enrollment run
 
-settings (every SLUICE_X may also be given as SLUICE_X_FILE, the name of a file that holds it):
-  SLUICE_PARKED_SECONDS_MAX=10      how long an enroll waits for a sequence or contact that is not known yet
-  SLUICE_DATABASE_POOL_MAX=10  SLUICE_HEALTH_HOST=127.0.0.1  SLUICE_HEALTH_PORT=0  SLUICE_LOG_LEVEL=info
-  SLUICE_DRAIN_SECONDS_MAX=20
+  SLUICE_MIGRATION_URL_FILE=/run/secrets/enrollment-owner python -m enrollment migrate
+
+SLUICE_PARKED_SECONDS_MAX (10) is how long an enroll waits for a sequence or contact that is not known yet.
+Every setting is an environment variable SLUICE_…, or SLUICE_…_FILE with the path of a file that holds the value.
 """
 
 
-def main() -> None:
-    """Run one of the commands; exit code 2 where the settings are wrong, 1 where it failed."""
+def main() -> int:
+    """Run one command; 0 where it is done, 1 where it failed, 2 where a setting or an argument is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m enrollment",
         description="Enrollment: who is in which sequence, and who may not be.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["run", "migrate"])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | migrate")
+    commands.add_parser("run", help="serve until SIGTERM or SIGINT")
+    commands.add_parser("migrate", help="bring the database schema to the newest version, then end")
     asked = parser.parse_args()
     try:
         settings = load(EnrollmentSettings)
-        asyncio.run(app.run(settings) if asked.command == "run" else app.migrate(settings))
+        if asked.command == "run":
+            asyncio.run(app.run(settings))
+        else:
+            applied = asyncio.run(app.migrate(settings))
+            sys.stdout.write("".join(f"applied {name}\n" for name in applied) or "nothing to apply\n")
     except SettingsFault as fault:
-        sys.stderr.write(f"enrollment: {fault}\n")
-        sys.exit(2)
+        sys.stderr.write(f"{parser.prog}: {fault}\n")
+        return 2
     except MigrationRefused as refused:
-        sys.stderr.write(f"enrollment: {refused}\n")
-        sys.exit(1)
+        sys.stderr.write(f"{parser.prog}: {refused}\n")
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

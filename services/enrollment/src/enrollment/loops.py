@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from chassis.backoff import delays
 from chassis.clock import sleep_unless
+from chassis.drain import Loop
 from chassis.health import Health
 from chassis.pool import is_transient
 from messaging import Service
@@ -17,6 +18,7 @@ from enrollment.domain.entry import Missing
 from enrollment.domain.patience import Patience
 from enrollment.handlers.erasure import erase_some
 from enrollment.handlers.parking import reconsider
+from enrollment.settings import EnrollmentSettings
 from enrollment.store import parked
 
 log = structlog.get_logger()
@@ -26,6 +28,12 @@ PARKED_POLL_SECONDS: Final = 0.2
 ERASURE_POLL_SECONDS: Final = 0.5
 STALL_SECONDS_MAX: Final = 60.0
 TOPIC_OF: Final = {Missing.SEQUENCE: topics.SEQUENCES_EVENTS, Missing.CONTACT: topics.CONTACTS_EVENTS}
+
+
+def build(service: Service, settings: EnrollmentSettings, health: Health) -> list[Loop]:
+    """Every loop of the process, beside reading and publishing."""
+    parked_loop = ParkedLoop(service, health, parked_seconds_max=settings.parked_seconds_max)
+    return [parked_loop.run, ErasureLoop(service, health).run]
 
 
 class ParkedLoop:

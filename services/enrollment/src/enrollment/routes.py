@@ -8,7 +8,7 @@ from enrollment.handlers import deliveries, entry, removals
 from enrollment.handlers import sequences as on_sequences
 
 
-def build_routes() -> Routes:
+def build() -> Routes:
     """The routing table."""
     routes = Routes("enrollment")
 

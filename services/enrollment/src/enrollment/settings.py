@@ -1,16 +1,18 @@
-"""What can be set, beside what every service has."""
+"""What this service can be told, all as `SLUICE_…` in the environment."""
 
 from pathlib import Path
+from typing import Final
 
 from chassis.settings import ServiceSettings
 from pydantic import Field
 
-__all__ = ["EnrollmentSettings"]
+SCHEMA: Final = "enrollment"
+MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
 
 
 class EnrollmentSettings(ServiceSettings):
-    """All are `SLUICE_…` in the environment."""
+    """How long an enroll waits, and where the migrations are."""
 
+    migrations_dir: Path = MIGRATIONS
     parked_seconds_max: float = Field(default=10.0, gt=0, le=3600)
     """How long an enroll waits for a sequence or contact, counted from when the reader of that topic had caught up."""
-    migrations_dir: Path = Path(__file__).parents[2] / "migrations"

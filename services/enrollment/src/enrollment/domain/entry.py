@@ -21,7 +21,7 @@ class Missing(StrEnum):
 
 
 class Ask(NamedTuple):
-    """One contact asks for entry into one sequence, at a `position` in its command; `parked_at`: since when it waits."""
+    """One contact asks for entry into one sequence, at `position` in its command; `parked_at`: since when it waits."""
 
     sequence_id: str
     contact_id: str

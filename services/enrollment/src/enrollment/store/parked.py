@@ -87,7 +87,9 @@ select contact_id from parked where waits_for = $1 and parked_at <= $2 order by 
 _OF_SEQUENCE: Final = "select contact_id from parked where sequence_id = $1 order by place limit $2"
 
 _CAUGHT_UP: Final = """
-select topic, case when bool_and(caught_up_at is not null and not withheld) then min(caught_up_at) end
+select topic,
+    case when count(*) = max(partitions) and bool_and(caught_up_at is not null and not withheld)
+        then min(caught_up_at) end
 from consumer_offset where topic = any($1::text[]) group by topic
 """
 

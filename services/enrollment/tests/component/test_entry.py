@@ -1,0 +1,255 @@
+"""Who enters and who does not, and what everybody is told."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.stack
+
+World = Any
+
+
+def types(said: list[Any]) -> list[str]:
+    return [one.type for one in said]
+
+
+def only(said: list[Any], kind: str) -> Any:
+    (found,) = [one for one in said if one.type == kind]
+    return found
+
+
+async def test_a_contact_enters_an_active_sequence(world: World) -> None:
+    await world.sequence(version=3)
+    await world.contacts("a", "c")
+
+    said = await world.enroll("c")
+
+    entered, accepted = only(said, "ContactEnrolled"), only(said, "CommandAccepted")
+    assert accepted.data["result"] == {"enrollment_id": entered.data["enrollment_id"]}
+    assert (accepted.topic, accepted.key) == ("enrollment.answers", accepted.data["command"]["id"])
+    assert (entered.topic, entered.key) == ("enrollment.events", "c")
+    assert (entered.data["version"], entered.data["via"], entered.data["contact_offset"]) == (3, "command", 1)
+    assert entered.envelope["actor"] == "ann"
+
+
+async def test_entering_twice_is_refused_and_told_once_each(world: World) -> None:
+    await world.sequence()
+    await world.contacts("c")
+    await world.enroll("c")
+
+    said = await world.enroll("c")
+
+    assert sorted(types(said)) == ["CommandRejected", "EnrollmentRefused"]
+    assert {one.data["code"] for one in said} == {"already_enrolled"}
+
+
+async def test_the_same_command_again_gets_the_same_answer_and_changes_nothing(world: World) -> None:
+    await world.sequence()
+    await world.contacts("c")
+    record = world.record("EnrollContact", {"contact_id": "c", "sequence_id": "welcome"})
+
+    first = await world.hear(record)
+    again = await world.hear(record)
+
+    assert types(again) == ["CommandAccepted"]
+    assert again[0].value == only(first, "CommandAccepted").value
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ({"as_": "SequencePaused", "status": "paused", "epoch": 1}, "sequence_paused"),
+        ({"as_": "SequenceDeleted", "status": "deleted", "epoch": 1, "published": None}, "deleted"),
+        ({"version": None, "published": None}, "sequence_not_active"),
+    ],
+)
+async def test_a_sequence_that_is_not_open_refuses_at_once(world: World, state: dict[str, Any], code: str) -> None:
+    await world.sequence(**state)
+
+    said = await world.enroll("unheard-of")
+
+    assert only(said, "CommandRejected").data["code"] == code
+    assert only(said, "EnrollmentRefused").data["code"] == code
+
+
+async def test_an_import_counts_each_contact_once_and_tells_of_every_one(world: World) -> None:
+    await world.sequence()
+    await world.contacts("a", "b", "c")
+    await world.contacts("d", opted_out=True)
+    await world.enroll("a")
+
+    said = await world.ask("EnrollContacts", sequence_id="welcome", contact_ids=["c", "a", "b", "d", "c"])
+
+    assert only(said, "CommandAccepted").data["result"] == {
+        "enrolled": 2,
+        "refused": {"already_enrolled": 1, "opted_out": 1},
+    }
+    assert [(one.type, one.key, one.data["via"]) for one in said if one.topic == "enrollment.events"] == [
+        ("ContactEnrolled", "c", "import"),
+        ("EnrollmentRefused", "a", "import"),
+        ("ContactEnrolled", "b", "import"),
+        ("EnrollmentRefused", "d", "import"),
+    ]
+
+
+async def test_chunks_in_one_batch_that_share_a_contact_let_it_in_once(world: World) -> None:
+    await world.sequence()
+    await world.contacts("a", "b", "c")
+
+    said = await world.hear(
+        world.record("EnrollContacts", {"sequence_id": "welcome", "contact_ids": ["a", "b"]}),
+        world.record("EnrollContacts", {"sequence_id": "welcome", "contact_ids": ["b", "c"]}),
+    )
+
+    results = [one.data["result"] for one in said if one.type == "CommandAccepted"]
+    assert results == [
+        {"enrolled": 2, "refused": {}},
+        {"enrolled": 1, "refused": {"already_enrolled": 1}},
+    ]
+    assert await world.rows("enrollment") == 3
+
+
+async def test_an_import_that_is_too_large_is_refused_as_a_whole(world: World) -> None:
+    await world.sequence()
+
+    said = await world.ask("EnrollContacts", sequence_id="welcome", contact_ids=[f"c{n}" for n in range(1_001)])
+
+    assert types(said) == ["CommandRejected"]
+    assert said[0].data["code"] == "limit"
+    assert await world.rows("contact") == 0
+
+
+async def test_two_imports_at_once_let_nobody_in_twice(world: World) -> None:
+    await world.sequence()
+    people = [f"c{n}" for n in range(300)]
+    await world.contacts(*people)
+    other = type(world)(world.pool)
+    records = [
+        world.record("EnrollContacts", {"sequence_id": "welcome", "contact_ids": found}, source=f"s{n}")
+        for n, found in enumerate((people, people[::-1]))
+    ]
+    topic = routes_of(world, "enrollment.imports")
+
+    await asyncio.gather(
+        *[
+            one.pipeline.handle(topic, [RecordOf(record, partition)], {partition: 0})
+            for partition, (one, record) in enumerate(zip((world, other), records, strict=True))
+            if await start(world, partition)
+        ]
+    )
+    said = await world.said()
+
+    assert types(said).count("ContactEnrolled") == 300
+    assert sum(one.data["result"]["enrolled"] for one in said if one.type == "CommandAccepted") == 300
+
+
+async def start(world: World, partition: int) -> bool:
+    async with world.pool.acquire() as conn:
+        await conn.execute(
+            "insert into consumer_offset (topic, partition, partitions, next_offset) "
+            "values ('enrollment.imports', $1, 2, 0)",
+            partition,
+        )
+    return True
+
+
+def routes_of(world: World, topic: str) -> Any:
+    from enrollment import routes
+
+    return routes.build().topics[topic]
+
+
+class RecordOf:
+    headers = ()
+    offset = 0
+
+    def __init__(self, record: tuple[str, str, bytes], partition: int) -> None:
+        self.topic, key, self.value = record
+        self.key = key.encode()
+        self.partition = partition
+
+
+async def test_a_pause_closes_entry_once_for_its_epoch(world: World) -> None:
+    await world.sequence()
+
+    said = await world.pause()
+    again = await world.sequence(as_="SequenceStopped", status="paused", state_version=3, epoch=1, receipts=RECEIPTS)
+    resumed = await world.sequence(as_="SequenceResumed", state_version=4, epoch=2)
+    later = await world.pause(state_version=5, epoch=3)
+
+    assert types(said) == ["EntryClosed"]
+    assert (said[0].topic, said[0].key, said[0].data["epoch"]) == ("enrollment.control", "welcome", 1)
+    assert (again, resumed) == ([], [])
+    assert [one.data["epoch"] for one in later] == [3]
+
+
+RECEIPTS = {
+    "entry_closed_at": "2026-03-01T12:00:00Z",
+    "halted_at": "2026-03-01T12:00:00Z",
+    "dropped": 0,
+    "in_flight": 0,
+}
+
+
+async def test_an_older_state_of_a_sequence_changes_nothing(world: World) -> None:
+    await world.sequence(state_version=1)
+    await world.pause(state_version=5, epoch=1)
+    await world.contacts("c")
+
+    await world.sequence(state_version=4)
+
+    assert only(await world.enroll("c"), "CommandRejected").data["code"] == "sequence_paused"
+
+
+async def test_closing_waits_for_who_is_entering_and_nobody_enters_after_it(world: World) -> None:
+    from enrollment.store import sequences
+
+    await world.sequence()
+    async with world.begin() as entering:
+        await sequences.share(entering.conn, ["welcome"])
+        pausing = asyncio.create_task(world.pause())
+        done, _ = await asyncio.wait([pausing], timeout=0.3)
+        left_at = await entering.conn.fetchval("select clock_timestamp()")
+
+    (closed,) = await pausing
+
+    assert not done
+    assert closed.data["closed_at"] > left_at.isoformat()
+
+
+async def test_a_state_that_is_not_understood_closes_entry_until_a_newer_one(world: World) -> None:
+    await world.sequence()
+    await world.contacts("c", "d")
+    topic, key, value = world.record("SequencePaused", {**STATE_OF_PAUSE, "sequence_id": "welcome"})
+
+    said = await world.hear((topic, key, value.replace(b'"paused"', b'"resting"')))
+    refused = await world.enroll("c")
+    await world.sequence(as_="SequenceResumed", state_version=3, epoch=2)
+    entered = await world.enroll("d")
+
+    assert [one.topic for one in said] == ["enrollment.quarantine"]
+    assert only(refused, "CommandRejected").data["code"] == "sequence_not_active"
+    assert "ContactEnrolled" in types(entered)
+
+
+async def test_a_pause_of_which_only_the_fence_can_be_read_is_closed_with_its_receipt(world: World) -> None:
+    await world.sequence()
+    topic, key, value = world.record("SequencePaused", {**STATE_OF_PAUSE, "sequence_id": "welcome"})
+
+    said = await world.hear((topic, key, value.replace(b'"follow"', b"[]")))
+
+    assert sorted(types(said)) == ["EntryClosed", "SequencePaused"]
+    assert only(said, "EntryClosed").data["epoch"] == 1
+
+
+STATE_OF_PAUSE = {
+    "state_version": 2,
+    "status": "paused",
+    "epoch": 1,
+    "revision": 1,
+    "version": 1,
+    "in_flight": "follow",
+    "clock_offset_seconds": 0.0,
+    "updated_at": "2026-03-01T12:00:00Z",
+}
