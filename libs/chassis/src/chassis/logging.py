@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from chassis import clock
 
-__all__ = ["configure"]
+__all__ = ["configure", "describe", "safe_text"]
 
 BURST: Final = 5
 WINDOW_SECONDS: Final = 10.0
@@ -136,7 +136,7 @@ def _tell_exception(_: Any, __: str, event: MutableMapping[str, Any]) -> Mutable
 def describe(error: BaseException) -> dict[str, Any]:
     """An exception as fields: type, text where it is safe, SQLSTATE, places, and what it came from."""
     told: dict[str, Any] = {"type": f"{type(error).__module__}.{type(error).__qualname__}"}
-    text = _safe_text(error)
+    text = safe_text(error)
     if text:
         told["text"] = text
     if isinstance(error, asyncpg.PostgresError):
@@ -151,7 +151,8 @@ def describe(error: BaseException) -> dict[str, Any]:
     return told
 
 
-def _safe_text(error: BaseException) -> str | None:
+def safe_text(error: BaseException) -> str | None:
+    """What the exception says, where it cannot quote data; else None."""
     package = type(error).__module__.split(".", 1)[0]
     if isinstance(error, ValidationError):
         places = (".".join(str(part) for part in fault["loc"]) + f": {fault['type']}" for fault in error.errors())

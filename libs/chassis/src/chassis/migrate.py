@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 
 from chassis import backoff, clock
+from chassis.logging import safe_text
 from chassis.pool import CONNECT_SECONDS_MAX, Conn
 
 __all__ = ["MigrationRefused", "migrate"]
@@ -132,7 +133,7 @@ async def _apply(conn: Conn, schema: str, migrations: Sequence[Sequence[Migratio
                     migration.sha256,
                 )
         except asyncpg.PostgresError as error:
-            raise MigrationRefused(f"{migration.name} failed: {error}") from error
+            raise MigrationRefused(f"{migration.name} failed: {safe_text(error) or type(error).__name__}") from error
         log.info("migration_applied", schema=schema, migration=migration.name)
         done.append(migration.name)
     return done

@@ -1,0 +1,90 @@
+"""The pool on a real Postgres: what its sessions run under, and which of its errors are outages."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from chassis.pool import Conn, Pool, connection_settings, create_pool, is_transient
+from testkit.database import settings
+from testkit.stack import Servers
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+async def pool(running: Servers) -> AsyncIterator[Pool]:
+    pool = await create_pool(settings(running, "sequences"), schema="sequences", application="sequences-test")
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+
+
+async def test_sessions_run_under_the_settings_of_the_chassis(pool: Pool) -> None:
+    names = list(connection_settings("sequences", "sequences-test"))
+
+    shown = [await pool.fetchval("select current_setting($1)", name) for name in names]
+
+    assert dict(zip(names, shown, strict=True)) == {
+        "search_path": "sequences",
+        "application_name": "sequences-test",
+        "timezone": "UTC",
+        "jit": "off",
+        "statement_timeout": "30s",
+        "idle_in_transaction_session_timeout": "2s",
+    }
+
+
+async def test_a_session_that_the_server_ended_is_an_outage_and_the_pool_recovers(pool: Pool, admin: Conn) -> None:
+    async with pool.acquire() as conn:
+        await admin.execute("select pg_terminate_backend($1)", conn.get_server_pid())
+        with pytest.raises(Exception) as during:  # noqa: PT011 - asyncpg raises one of several
+            await conn.fetchval("select 1")
+        with pytest.raises(Exception) as afterwards:  # noqa: PT011
+            await conn.fetchval("select 1")
+
+    assert is_transient(during.value)
+    assert is_transient(afterwards.value)
+    assert await pool.fetchval("select 1") == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "statement"),
+    [
+        ("set statement_timeout = '20ms'", "select pg_sleep(5)"),
+        ("set default_transaction_read_only = on", "create temporary sequence s; create table sequences.t ()"),
+    ],
+    ids=["a statement that took too long", "a standby"],
+)
+async def test_an_outage_in_a_statement_is_transient(before: str, statement: str, pool: Pool) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute(before)
+        with pytest.raises(asyncpg.PostgresError) as raised:
+            await conn.execute(statement)
+
+    assert is_transient(raised.value)
+
+
+async def test_a_lock_that_is_not_to_be_had_is_transient(pool: Pool) -> None:
+    async with pool.acquire() as one, pool.acquire() as other, one.transaction(), other.transaction():
+        await one.execute("select pg_advisory_xact_lock(7)")
+        await other.execute("set local lock_timeout = '20ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError) as raised:
+            await other.execute("select pg_advisory_xact_lock(7)")
+
+    assert is_transient(raised.value)
+
+
+@pytest.mark.parametrize("statement", ["select nothing", "select 1/0", "select 'x'::uuid", "selct"])
+async def test_a_fault_in_a_statement_is_not(statement: str, pool: Pool) -> None:
+    with pytest.raises(asyncpg.PostgresError) as raised:
+        await pool.execute(statement)
+
+    assert not is_transient(raised.value)
+
+
+async def test_an_argument_of_the_wrong_type_is_not(pool: Pool) -> None:
+    with pytest.raises(asyncpg.DataError) as raised:
+        await pool.fetchval("select $1::int", "x")
+
+    assert not is_transient(raised.value)
