@@ -1,0 +1,98 @@
+"""The settings of the channels: addresses, credentials, bounds. A channel without its credentials is not there."""
+
+import base64
+import binascii
+from email.utils import parseaddr
+from typing import Literal
+
+from chassis.settings import ServiceSettings
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+
+class ChannelSettings(BaseSettings):
+    """`SLUICE_EMAIL_…`, `SLUICE_WHATSAPP_…`, `SLUICE_WEBHOOK_…`; each also as `…_FILE`."""
+
+    model_config = ServiceSettings.model_config
+
+    null_channels: bool = False
+    """For benchmarks: every message counts as sent, and none is."""
+    send_seconds_max: float = Field(default=10.0, gt=0)
+    """No send takes longer; shorter than the lease."""
+
+    email_host: str | None = None
+    email_port: int = Field(default=25, ge=1, le=65535)
+    email_from: str | None = None
+    """`ada@example.org`, or `Ada <ada@example.org>`."""
+    email_username: str | None = None
+    email_password: SecretStr | None = None
+    email_tls: Literal["auto", "none", "starttls", "tls"] = "auto"
+    """`auto` takes STARTTLS where it is offered, and insists on it where there is a password."""
+    email_connections_max: int = Field(default=16, ge=1, le=1_000)
+
+    whatsapp_base_url: str = "https://graph.facebook.com/v23.0"
+    whatsapp_phone_number_id: str | None = Field(default=None, pattern=r"^[0-9A-Za-z_-]{1,64}$")
+    whatsapp_token: SecretStr | None = None
+    whatsapp_connections_max: int = Field(default=32, ge=1, le=1_000)
+
+    webhook_secret: SecretStr | None = None
+    """`whsec_` and the key in base64, as Standard Webhooks writes it."""
+    webhook_allow_private_networks: bool = False
+    webhook_connections_max: int = Field(default=64, ge=1, le=10_000)
+
+    @field_validator("email_from")
+    @classmethod
+    def _is_a_mailbox(cls, value: str | None) -> str | None:
+        if value is not None and ("@" not in parseaddr(value)[1] or any(ord(letter) < 32 for letter in value)):
+            raise ValueError("must be an address, or a name and an address in angle brackets")
+        return value
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            webhook_key(value)
+        return value
+
+    @field_validator("whatsapp_token")
+    @classmethod
+    def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not (value.get_secret_value().isascii() and value.get_secret_value().isprintable()):
+            raise ValueError("must be a token of printable characters")
+        return value
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> "ChannelSettings":
+        if self.email_host is not None and self.email_from is None:
+            raise ValueError("email_from must be set where email_host is")
+        if (self.email_username is None) != (self.email_password is None):
+            raise ValueError("email_username and email_password go together")
+        if (self.whatsapp_phone_number_id is None) != (self.whatsapp_token is None):
+            raise ValueError("whatsapp_phone_number_id and whatsapp_token go together")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """As every service reads them."""
+        return ServiceSettings.settings_customise_sources(
+            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
+        )
+
+
+def webhook_key(secret: SecretStr) -> bytes:
+    """The key behind a secret; ValueError for what is none."""
+    prefix, _, encoded = secret.get_secret_value().partition("_")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        key = b""
+    if prefix != "whsec" or not 16 <= len(key) <= 64:
+        raise ValueError("must be whsec_ and 16 to 64 bytes in base64")
+    return key
