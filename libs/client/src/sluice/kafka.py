@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -75,6 +76,7 @@ class KafkaTransport:
         self._servers = list(servers)
         self._options = {"client_id": "sluice", **(options or {})}
         self._producer: AIOKafkaProducer | None = None
+        self._failed: list[AIOKafkaProducer] = []
         self._asking: AIOKafkaConsumer | None = None
         self._partitions: dict[str, int] = {}
         self._making = asyncio.Lock()
@@ -83,10 +85,10 @@ class KafkaTransport:
         await self._live_producer()
 
     async def stop(self) -> None:
-        producer, self._producer = self._producer, None
+        producers = [*self._failed, *([self._producer] if self._producer else [])]
         asking, self._asking = self._asking, None
-        if producer is not None:
-            await _close(producer)
+        self._producer, self._failed = None, []
+        await asyncio.gather(*(_close(producer) for producer in producers))
         if asking is not None:
             await KafkaReader(asking, grouped=False).stop()
 
@@ -115,7 +117,7 @@ class KafkaTransport:
             raise CommandRefused("limit", "The record is larger than Kafka takes; nothing was sent.") from error
         except KafkaError as error:
             raise Unreachable(f"Kafka does not take records: {_name(error)}.") from error
-        future.add_done_callback(self._watch_producer)
+        future.add_done_callback(partial(self._judge, producer))
         return future
 
     async def reader(self) -> KafkaReader:
@@ -184,9 +186,10 @@ class KafkaTransport:
                 self._producer = producer
             return self._producer
 
-    def _watch_producer(self, future: "asyncio.Future[object]") -> None:
+    def _judge(self, producer: AIOKafkaProducer, future: "asyncio.Future[object]") -> None:
         """An idempotent producer that failed once may never recover: the next record gets a new one."""
-        if not future.cancelled() and future.exception() is not None:
+        if producer is self._producer and not future.cancelled() and future.exception() is not None:
+            self._failed.append(producer)
             self._producer = None
 
     async def _bounded(self, work: Callable[[], Awaitable[T]]) -> T:

@@ -126,7 +126,7 @@ async def contacts_import(
     async with session.open() as sluice:
         work = ContactsImport(sluice.transport, file, source=SOURCE, actor=sluice.actor)
         session.on_interrupt = lambda: _interrupted_contacts(work.report)
-        with session.screen.progress("contacts read", total=_line_count(file)) as meter:
+        with session.screen.progress("contacts", total=_line_count(file)) as meter:
             report = await work.run(on_progress=lambda now: meter.show(now.read, _counts(now)))
         session.on_interrupt = None
     if report.invalid:
@@ -167,7 +167,7 @@ async def _enroll_file(session: Session, sequence_id: str, file: Path, chunk_siz
             seconds_max=session.seconds_max or CHUNK_SECONDS_MAX,
         )
         session.on_interrupt = lambda: _interrupted_enrollment(work.report)
-        with session.screen.progress("contacts answered", total=_line_count(file)) as meter:
+        with session.screen.progress("contacts", total=_line_count(file)) as meter:
             report = await work.enroll(on_progress=lambda now: meter.show(_answered(now), _totals(now)))
         session.on_interrupt = None
     _show_enrollment(session, sequence_id, work, report)
@@ -232,10 +232,12 @@ def _counts(report: ImportReport) -> str:
 
 
 def _interrupted_contacts(report: ImportReport) -> str:
+    if not report.handed_over:
+        return "Interrupted. Nothing was written yet."
     return (
-        f"Interrupted. {report.read:,} lines were read; Kafka has {report.confirmed:,} of the {report.handed_over:,} "
-        "contacts that were handed over, and may have the others. Give the same command again: what has arrived counts "
-        "as unchanged, the rest is written."
+        f"Interrupted. {report.read:,} lines were read and {report.handed_over:,} contacts handed over to Kafka, which "
+        f"has confirmed {report.confirmed:,} and may have the others. Give the same command again: what has arrived "
+        "counts as unchanged, the rest is written."
     )
 
 

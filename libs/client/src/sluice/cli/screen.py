@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import IO, Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 from sluice_contracts.base import Part
@@ -88,8 +88,8 @@ class Screen:
         if self.as_json or not self._err.is_terminal:
             yield Meter(None, title, self if not self.as_json else None)
             return
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[detail]}"), console=self._err) as bar:
+        columns = (BarColumn(bar_width=20), TextColumn("{task.description}"), TextColumn("{task.fields[detail]}"))
+        with Progress(*columns, console=self._err) as bar:
             bar.add_task(title, total=total, detail="")
             yield Meter(bar, title, None)
 
