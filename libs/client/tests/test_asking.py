@@ -106,11 +106,23 @@ async def test_without_an_answer_it_says_that_the_command_may_still_be_carried_o
     async with Sluice(transport=transport, seconds_max=0.5) as sluice:
         with pytest.raises(AnswerTimeout) as late:
             await sluice.pause(sequence_id)
-        outstanding = dict(sluice.outstanding)
 
     assert late.value.written
     assert late.value.command_id in str(late.value)
-    assert outstanding == {late.value.command_id: "PauseSequence.v1"}
+
+
+async def test_a_command_whose_wait_was_cancelled_is_still_outstanding(
+    transport: Transport, services: Any, sequence_id: str
+) -> None:
+    services.silent.add("PauseSequence")
+
+    async with Sluice(transport=transport) as sluice:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await sluice.pause(sequence_id, command_id="our-command")
+        outstanding = dict(sluice.outstanding)
+
+    assert outstanding == {"our-command": "PauseSequence.v1"}
 
 
 async def test_the_same_id_again_gets_the_same_answer(transport: Transport, services: Any, sequence_id: str) -> None:

@@ -46,7 +46,7 @@ class Asker:
         self._source = source
         self._actor = actor
         self.outstanding: dict[str, str] = {}
-        """The commands that may have been written and have no answer yet: their types by id."""
+        """The commands that are waited for, or whose wait was cancelled: their types by id."""
 
     async def stop(self) -> None:
         await self._listener.stop()
@@ -155,7 +155,10 @@ class _Waiting:
     def _about(record: Record, receipt: Receipt) -> Event | None:
         return event_of(record) if record.topic == receipt.topic else None
 
-    def late(self, receipt: Receipt | None, seconds_max: float) -> AnswerTimeout | ReceiptTimeout:
+    def late(self, receipt: Receipt | None, seconds_max: float) -> AnswerTimeout | ReceiptTimeout | Unreachable:
+        """What to tell the asker, who then knows: the command is no longer among the outstanding ones."""
+        if self._result is None and self._asker.outstanding.pop(self._id, None) is None:
+            return Unreachable(f"Kafka did not answer within {seconds_max:g} s; {self._command.TYPE} was not sent.")
         if self._result is None or receipt is None:
             return AnswerTimeout(
                 command_type=self._command.TYPE, command_id=self._id, written=self._written, seconds_max=seconds_max

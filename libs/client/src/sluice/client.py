@@ -87,7 +87,7 @@ class Sluice:
 
     @property
     def outstanding(self) -> Mapping[str, str]:
-        """The commands that may have been written and have no answer: their types by id."""
+        """The commands that are waited for, or whose wait was cancelled: their types by id."""
         return self._asker.outstanding
 
     async def save(

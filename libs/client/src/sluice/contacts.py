@@ -16,6 +16,7 @@ from sluice_contracts.definition import faults_of
 
 from sluice._clock import new_id, utc_now
 from sluice.asking import acknowledged
+from sluice.errors import Unreachable
 from sluice.state import events_to_end
 from sluice.table import ID_COLUMN, InvalidLine, Line, lines
 from sluice.transport import Place, Record, Transport
@@ -24,6 +25,7 @@ ADDRESSES: Final = ("email", "whatsapp")
 PLAIN: Final = ("timezone", "language")
 TAG_SEPARATOR: Final = ";"
 IN_FLIGHT_MAX: Final = 4_000
+LANDING_SECONDS_MAX: Final = 30.0
 CONTACT_BYTES_MAX: Final = 64 * 1024
 INVALID_KEPT_MAX: Final = 1_000
 TRUE: Final = frozenset({"true", "yes", "1"})
@@ -212,6 +214,14 @@ class ContactsImport:
         return await self._transport.send(topics.CONTACTS_EVENTS, key=identity, value=envelope.encode(document, data))
 
     async def _land(self, flying: "list[asyncio.Future[object]]") -> None:
-        for written in flying:
-            await acknowledged(written)
-            self.report.confirmed += 1
+        try:
+            async with asyncio.timeout(LANDING_SECONDS_MAX):
+                for written in flying:
+                    await acknowledged(written)
+                    self.report.confirmed += 1
+        except TimeoutError as error:
+            raise Unreachable(
+                f"Kafka stopped taking records: of {self.report.handed_over:,} contacts handed over it confirmed "
+                f"{self.report.confirmed:,}, and it may have the others. Import the file again: what has arrived counts "
+                "as unchanged."
+            ) from error
