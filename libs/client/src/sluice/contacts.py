@@ -222,6 +222,6 @@ class ContactsImport:
         except TimeoutError as error:
             raise Unreachable(
                 f"Kafka stopped taking records: of {self.report.handed_over:,} contacts handed over it confirmed "
-                f"{self.report.confirmed:,}, and it may have the others. Import the file again: what has arrived counts "
-                "as unchanged."
+                f"{self.report.confirmed:,}, and it may have the others. Import the file again: what has arrived "
+                "counts as unchanged."
             ) from error
