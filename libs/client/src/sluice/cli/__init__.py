@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Final
 
@@ -12,6 +13,8 @@ from sluice.cli.frame import Exit
 from sluice.cli.screen import Screen
 
 STACK: Final = "devstack.cli"
+DISTRIBUTIONS: Final = ("sluice-client", "sluice-workspace")
+"""What brings this program: its own package, or a checkout as a whole."""
 
 HELP: Final = """Drip campaigns that have stopped when you stop them.
 
@@ -50,11 +53,15 @@ def show_version(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON on stdout.")] = False,
 ) -> None:
     """Show the version of the client."""
-    try:
-        found = version("sluice-client")
-    except PackageNotFoundError:
-        found = "0.1.0 (not installed as a package)"
+    found = _version()
     Screen(as_json=as_json).result(f"sluice {found}", {"version": found})
+
+
+def _version() -> str:
+    for distribution in DISTRIBUTIONS:
+        with suppress(PackageNotFoundError):
+            return version(distribution)
+    return "unknown"
 
 
 for part in (sequences.app, contacts.app, watch.app, local):
