@@ -14,6 +14,7 @@ from sluice_contracts.enrollment import (
     StopReason,
 )
 
+from enrollment.domain.block import Block, campaign_scope, sequence_scope
 from enrollment.domain.sequence import Sequence
 
 
@@ -73,29 +74,11 @@ class Removal:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A contact may not enter that scope."""
-
-    contact_id: str
-    scope: str
-
-
-@dataclass(frozen=True, slots=True)
 class Removed:
     """What a removal ended, and what it blocks from now on."""
 
     ends: tuple[End, ...]
     blocks: tuple[Block, ...]
-
-
-def sequence_scope(sequence_id: str) -> str:
-    """The scope of a block on one sequence."""
-    return f"sequence:{sequence_id}"
-
-
-def campaign_scope(campaign: str) -> str:
-    """The scope of a block on all sequences of a campaign."""
-    return f"campaign:{campaign}"
 
 
 def complete(enrollment: Live | None, *, now: datetime) -> Decision[End]:

@@ -1,6 +1,7 @@
 """Who enters a sequence, who does not, and who has to wait for what enrollment has not heard of yet."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -9,7 +10,12 @@ from typing import Final, NamedTuple
 from sluice_contracts.base import RejectionCode
 from sluice_contracts.enrollment import ContactEnrolled, EnrollmentRefused, Via
 
+from enrollment.domain.block import campaign_scope, sequence_scope
+from enrollment.domain.contact import Contact
 from enrollment.domain.sequence import Sequence, Status
+
+Pair = tuple[str, str]
+"""Something and a contact's id."""
 
 
 class Missing(StrEnum):
@@ -41,6 +47,15 @@ class Standing(NamedTuple):
     behind: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Against:
+    """What speaks against entries, each with the contact's id: sequences, scopes that are blocked, keys that wait."""
+
+    enrolled: set[Pair] = field(default_factory=set)
+    blocked: set[Pair] = field(default_factory=set)
+    behind: set[Pair] = field(default_factory=set)
+
+
 class Entered(NamedTuple):
     """The contact enters the version that is the newest, on the contact record at that offset."""
 
@@ -55,8 +70,6 @@ class Refusal(NamedTuple):
 
 
 Verdict = Entered | Refusal | Missing
-Pair = tuple[str, str]
-"""A sequence's and a contact's id."""
 
 DELETED: Final = Refusal("deleted")
 PAUSED: Final = Refusal("sequence_paused")
@@ -99,10 +112,17 @@ def admit(sequence: Sequence | None, standing: Standing) -> Verdict:
     return Entered(sequence.version, standing.contact_offset)
 
 
+def scopes_of(sequence_id: str, sequence: Sequence | None) -> list[str]:
+    """The scopes whose block keeps a contact out of a sequence."""
+    campaign = sequence.campaign if sequence is not None else None
+    return [sequence_scope(sequence_id), *([campaign_scope(campaign)] if campaign is not None else ())]
+
+
 def admit_all(
     asks: Iterable[Ask],
     sequences: Mapping[str, Sequence],
-    standings: Mapping[Pair, Standing],
+    contacts: Mapping[str, Contact],
+    against: Against,
     *,
     horizons: Mapping[Missing, datetime] = NOBODY_GIVES_UP,
 ) -> list[Verdict]:
@@ -110,24 +130,28 @@ def admit_all(
 
     Who has been parked up to the horizon of what it waits for, waits no longer.
     """
-    entered: set[Pair] = set()
-    waiting: set[Pair] = set()
+    scopes: dict[str, list[str]] = {}
+    entered, waiting = set(against.enrolled), set(against.behind)
     verdicts: list[Verdict] = []
     for ask in asks:
-        pair = (ask.sequence_id, ask.contact_id)
-        standing = standings[pair]
-        if (ask.key, ask.contact_id) in waiting:
-            standing = standing._replace(behind=True)
-        if pair in entered:
-            standing = standing._replace(enrolled=True)
-        sequence = sequences.get(ask.sequence_id)
+        sequence_id, contact_id = ask.sequence_id, ask.contact_id
+        sequence, contact = sequences.get(sequence_id), contacts[contact_id]
+        if sequence_id not in scopes:
+            scopes[sequence_id] = scopes_of(sequence_id, sequence)
+        standing = Standing(
+            contact.source_offset,
+            contact.opted_out or contact.opted_out_kept,
+            (sequence_id, contact_id) in entered,
+            bool(against.blocked) and any((scope, contact_id) in against.blocked for scope in scopes[sequence_id]),
+            (ask.key, contact_id) in waiting,
+        )
         verdict = admit(sequence, standing)
         if isinstance(verdict, Missing) and _late(ask, horizons.get(verdict)):
             verdict = give_up(verdict, sequence)
         if isinstance(verdict, Entered):
-            entered.add(pair)
+            entered.add((sequence_id, contact_id))
         elif isinstance(verdict, Missing):
-            waiting.add((ask.key, ask.contact_id))
+            waiting.add((ask.key, contact_id))
         verdicts.append(verdict)
     return verdicts
 

@@ -1,8 +1,10 @@
 """What is heard of contacts: that they are there, that they want nothing more, that they are gone."""
 
+import re
 from collections.abc import Sequence
 
 from messaging import Batch, Cause, Message, Tombstone, Tx, derive
+from sluice_contracts.base import ID_PATTERN
 from sluice_contracts.contacts import ContactOptedOut, ContactState
 from sluice_contracts.erasure import ContactErased
 
@@ -18,8 +20,7 @@ async def lock_contacts(messages: Sequence[Message[ContactState]], tx: Tx) -> No
     """Lock the contacts, sorted, unless the one statement that takes them over does just that."""
     named = {message.key for message in messages}
     if len(named) < len(messages) or len({type(message.data) for message in messages}) > 1:
-        await contacts.stub(tx.conn, list(named))
-        await contacts.lock(tx.conn, list(named))
+        await contacts.lock_known_or_not(tx.conn, named)
 
 
 async def on_contact(news: Batch[ContactState], tx: Tx) -> None:
@@ -33,9 +34,7 @@ async def on_contact(news: Batch[ContactState], tx: Tx) -> None:
 
 async def lock_activity(messages: Sequence[Message[ContactOptedOut]], tx: Tx) -> None:
     """Lock the contacts, sorted."""
-    named = list({message.key for message in messages})
-    await contacts.stub(tx.conn, named)
-    await contacts.lock(tx.conn, named)
+    await contacts.lock_known_or_not(tx.conn, {message.key for message in messages})
 
 
 async def on_opted_out(said: Batch[ContactOptedOut], tx: Tx) -> None:
@@ -47,10 +46,15 @@ async def on_opted_out(said: Batch[ContactOptedOut], tx: Tx) -> None:
 
 
 async def on_contact_gone(gone: Sequence[Tombstone], tx: Tx) -> None:
-    """Remove contacts everywhere, then erase them: what was decided on records before their tombstone."""
+    """Remove contacts everywhere, then erase them: what was decided on records before their tombstone.
+
+    A key that is no id is nobody's.
+    """
+    gone = [one for one in gone if re.fullmatch(ID_PATTERN, one.key)]
     keys = [one.key for one in gone]
-    await contacts.stub(tx.conn, keys)
-    await contacts.lock(tx.conn, keys)
+    if not keys:
+        return
+    await contacts.lock_known_or_not(tx.conn, keys)
     tx.now = await clock.now(tx.conn)
     known = await contacts.load(tx.conn, keys)
     decided = [(one, forget(known[one.key], partition=one.partition, offset=one.offset).state) for one in gone]

@@ -32,5 +32,4 @@ async def on_message_failed(reports: Batch[MessageFailed], tx: Tx) -> None:
 
 
 async def _live(reports: Batch[StepsFinished] | Batch[MessageFailed], tx: Tx) -> dict[str, Live]:
-    named = [(report.data.sequence_id, report.data.contact_id, report.data.enrollment_id) for report in reports]
-    return await enrollments.live(tx.conn, named)
+    return await enrollments.live(tx.conn, [(report.key, report.data.enrollment_id) for report in reports])

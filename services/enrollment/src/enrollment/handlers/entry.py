@@ -10,7 +10,7 @@ from sluice_contracts.answers import Fault
 from sluice_contracts.enrollment import EnrollContact, EnrollContacts, Via
 
 from enrollment.domain import answer
-from enrollment.domain.entry import Ask, Entered, Missing, Verdict, admit_all, announce
+from enrollment.domain.entry import Ask, Entered, Missing, Verdict, admit_all, announce, scopes_of
 from enrollment.domain.parking import Request, Waiting
 from enrollment.store import contacts, enrollments, parked, sequences
 
@@ -58,9 +58,7 @@ async def lock_entry(messages: Sequence[Message[EnrollContact] | Message[EnrollC
             contact_ids.add(message.data.contact_id)
         elif fits(message.data):
             contact_ids.update(message.data.contact_ids)
-    named = list(contact_ids)
-    await contacts.stub(tx.conn, named)
-    await contacts.lock(tx.conn, named)
+    await contacts.lock_known_or_not(tx.conn, contact_ids)
     await sequences.share(tx.conn, list({message.data.sequence_id for message in messages}))
 
 
@@ -99,9 +97,10 @@ async def judge(tx: Tx, requests: Sequence[Request]) -> Judged:
     """Decide on every contact of these commands, in their order."""
     asks = [ask for asked in requests for ask in asked.asks]
     known = await sequences.load(tx.conn, list({ask.sequence_id for ask in asks}))
-    campaigns = {sequence_id: sequence.campaign for sequence_id, sequence in known.items()}
-    standings = await enrollments.standings(tx.conn, asks, campaigns=campaigns, behind=True)
-    verdicts = iter(admit_all(asks, known, standings))
+    people = await contacts.load(tx.conn, {ask.contact_id for ask in asks})
+    scopes = {scope for ask in asks for scope in scopes_of(ask.sequence_id, known.get(ask.sequence_id))}
+    against = await enrollments.against(tx.conn, asks, scopes=scopes, keys={ask.key for ask in asks})
+    verdicts = iter(admit_all(asks, known, people, against))
     return [(asked, [next(verdicts) for _ in asked.asks]) for asked in requests]
 
 

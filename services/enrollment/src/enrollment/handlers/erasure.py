@@ -6,7 +6,7 @@ from typing import Final
 from messaging import Tx
 from sluice_contracts.erasure import SequenceErased
 
-from enrollment.domain.ending import sequence_scope
+from enrollment.domain.block import sequence_scope
 from enrollment.handlers.parking import reconsider
 from enrollment.store import blocks, clock, enrollments, erasures, parked, sequences
 from enrollment.store.erasures import Erasure

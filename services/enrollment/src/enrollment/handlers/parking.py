@@ -17,6 +17,7 @@ from enrollment.domain.entry import (
     Verdict,
     admit_all,
     announce,
+    scopes_of,
 )
 from enrollment.domain.parking import Parked, Waiting
 from enrollment.handlers.entry import VIA
@@ -35,10 +36,11 @@ async def reconsider(
     await sequences.share(tx.conn, named)
     tx.now = await clock.now(tx.conn)
     known = await sequences.load(tx.conn, named)
-    campaigns = {sequence_id: sequence.campaign for sequence_id, sequence in known.items()}
+    people = await contacts.load(tx.conn, contact_ids)
     asks = [row.ask for row in rows]
-    standings = await enrollments.standings(tx.conn, asks, campaigns=campaigns, behind=False)
-    verdicts = admit_all(asks, known, standings, horizons=horizons)
+    scopes = {scope for sequence_id in named for scope in scopes_of(sequence_id, known.get(sequence_id))}
+    against = await enrollments.against(tx.conn, asks, scopes=scopes, keys=())
+    verdicts = admit_all(asks, known, people, against, horizons=horizons)
     await settle(tx, list(zip(rows, verdicts, strict=True)))
 
 

@@ -16,8 +16,7 @@ from enrollment.store import blocks, contacts, enrollments, parked, sequences
 async def lock_removals(messages: Sequence[Message[RemoveContact]], tx: Tx) -> None:
     """Lock the contacts, sorted, then share what may be blocked, so that no block is made on an erased sequence."""
     named = list({message.data.contact_id for message in messages})
-    await contacts.stub(tx.conn, named)
-    await contacts.lock(tx.conn, named)
+    await contacts.lock_known_or_not(tx.conn, named)
     living = await enrollments.sequences_of_contacts(tx.conn, named)
     asked = {message.data.sequence_id for message in messages if message.data.sequence_id is not None}
     await sequences.share(tx.conn, list(asked.union(living)))

@@ -6,7 +6,7 @@ from typing import Final
 
 from chassis.pool import Conn
 
-from enrollment.domain.ending import Block
+from enrollment.domain.block import Block
 
 _ADD: Final = """
 insert into block (contact_id, scope, blocked_at)

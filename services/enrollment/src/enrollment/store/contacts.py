@@ -1,12 +1,13 @@
 """What is known of contacts; their rows are what entry, removal and contact changes lock."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from chassis.pool import Conn
 
 from enrollment.domain.contact import Contact
+from enrollment.store.ids import joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,22 +21,25 @@ class Heard:
     opted_out: bool
 
 
+_COUNT: Final = "select count(*) from contact where contact_id = any((select string_to_array($1, ','))::text[])"
+
 _STUB: Final = """
 insert into contact (contact_id)
-select named.contact_id from unnest($1::text[]) as named (contact_id) order by named.contact_id collate "C"
+select named.contact_id from unnest(string_to_array($1, ',')) as named (contact_id)
+order by named.contact_id collate "C"
 on conflict (contact_id) do nothing
 """
 
 _LOCK: Final = """
 select count(*) from (
-    select 1 from contact where contact_id = any($1::text[]) order by contact_id for update
+    select 1 from contact where contact_id = any((select string_to_array($1, ','))::text[]) order by contact_id for update
 ) as locked
 """
 
 _LOAD: Final = """
 select contact_id, state_version, source_partition, source_offset, opted_out, opted_out_kept, gone_partition,
     gone_offset
-from contact where contact_id = any($1::text[])
+from contact where contact_id = any((select string_to_array($1, ','))::text[])
 """
 
 _HEAR: Final = """
@@ -52,7 +56,7 @@ where (known.state_version is null or known.state_version < excluded.state_versi
 returning contact_id, opted_out
 """
 
-_OPT_OUT: Final = "update contact set opted_out_kept = true where contact_id = any($1::text[]) and not opted_out_kept"
+_OPT_OUT: Final = "update contact set opted_out_kept = true where contact_id = any((select string_to_array($1, ','))::text[]) and not opted_out_kept"
 
 _SAVE: Final = """
 update contact as known
@@ -66,19 +70,32 @@ where known.contact_id = news.contact_id
 """
 
 
-async def stub(conn: Conn, contact_ids: Sequence[str]) -> None:
+async def count(conn: Conn, contact_ids: Collection[str]) -> int:
+    """How many of them have a row. Rows of contacts are never deleted."""
+    found: int = await conn.fetchval(_COUNT, joined(contact_ids))
+    return found
+
+
+async def stub(conn: Conn, contact_ids: Collection[str]) -> None:
     """Have a row for each, to be locked."""
-    await conn.execute(_STUB, contact_ids)
+    await conn.execute(_STUB, joined(contact_ids))
 
 
-async def lock(conn: Conn, contact_ids: Sequence[str]) -> None:
+async def lock(conn: Conn, contact_ids: Collection[str]) -> None:
     """Lock the rows, sorted, until the transaction ends."""
-    await conn.execute(_LOCK, contact_ids)
+    await conn.execute(_LOCK, joined(contact_ids))
 
 
-async def load(conn: Conn, contact_ids: Sequence[str]) -> Mapping[str, Contact]:
+async def lock_known_or_not(conn: Conn, contact_ids: Collection[str]) -> None:
+    """Lock a row for each, sorted; one is made where there is none."""
+    if await count(conn, contact_ids) < len(contact_ids):
+        await stub(conn, contact_ids)
+    await lock(conn, contact_ids)
+
+
+async def load(conn: Conn, contact_ids: Collection[str]) -> Mapping[str, Contact]:
     """What is known of each."""
-    return {row[0]: Contact(*row) for row in await conn.fetch(_LOAD, contact_ids)}
+    return {row[0]: Contact(*row) for row in await conn.fetch(_LOAD, joined(contact_ids))}
 
 
 async def hear(conn: Conn, news: Sequence[Heard]) -> dict[str, bool]:
@@ -94,9 +111,9 @@ async def hear(conn: Conn, news: Sequence[Heard]) -> dict[str, bool]:
     return {row[0]: row[1] for row in rows}
 
 
-async def opt_out(conn: Conn, contact_ids: Sequence[str]) -> None:
+async def opt_out(conn: Conn, contact_ids: Collection[str]) -> None:
     """Keep that these contacts want nothing more."""
-    await conn.execute(_OPT_OUT, contact_ids)
+    await conn.execute(_OPT_OUT, joined(contact_ids))
 
 
 async def save(conn: Conn, contacts: Sequence[Contact]) -> None:

@@ -1,64 +1,63 @@
 """Enrollments: entering, living, ending."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
 from chassis.pool import Conn
 
 from enrollment.domain.ending import End, Live
-from enrollment.domain.entry import Ask, Entered, Pair, Standing
+from enrollment.domain.entry import Against, Ask, Entered
+from enrollment.store.ids import joined
 
-_STANDINGS: Final = """
-select ask.sequence_id, ask.contact_id, contact.source_offset, contact.opted_out or contact.opted_out_kept,
-    exists (select from enrollment where enrollment.contact_id = ask.contact_id
-        and enrollment.sequence_id = ask.sequence_id and not enrollment.allow_reentry),
-    exists (select from block where block.contact_id = ask.contact_id
-        and block.scope in ('sequence:' || ask.sequence_id, 'campaign:' || ask.campaign)),
-    exists (select from parked where parked.contact_id = ask.contact_id and parked.key = ask.key)
-from unnest($1::text[], $2::text[], $3::text[], $4::text[]) as ask (sequence_id, contact_id, campaign, key)
-join contact on contact.contact_id = ask.contact_id
+_AGAINST: Final = """
+select 'enrolled', contact_id, sequence_id from enrollment
+where contact_id = any((select string_to_array($1, ','))::text[]) and sequence_id = any($2::text[]) and not allow_reentry
+union all
+select 'blocked', contact_id, scope from block
+where contact_id = any((select string_to_array($1, ','))::text[]) and scope = any($3::text[])
+union all
+select 'behind', contact_id, key from parked
+where contact_id = any((select string_to_array($1, ','))::text[]) and key = any($4::text[])
 """
 
 _ENTER: Final = """
 insert into enrollment (sequence_id, contact_id, enrollment_id, version, contact_offset, enrolled_at)
 select sequence_id, contact_id, enrollment_id, version, contact_offset, $6
-from unnest($1::text[], $2::text[], $3::uuid[], $4::bigint[], $5::bigint[])
-    as entered (sequence_id, contact_id, enrollment_id, version, contact_offset)
+from unnest(
+    string_to_array($1, ','), string_to_array($2, ','), string_to_array($3, ',')::uuid[],
+    string_to_array($4, ',')::bigint[], string_to_array($5, ',')::bigint[]
+) as entered (sequence_id, contact_id, enrollment_id, version, contact_offset)
 """
 
 _LIVE_OF_CONTACTS: Final = """
 select enrollment.enrollment_id::text, enrollment.contact_id, enrollment.sequence_id, enrollment.version,
     enrollment.contact_offset, sequence.campaign
 from enrollment left join sequence on sequence.sequence_id = enrollment.sequence_id
-where enrollment.contact_id = any($1::text[]) and enrollment.status = 'active' and not enrollment.allow_reentry
+where enrollment.contact_id = any((select string_to_array($1, ','))::text[]) and enrollment.status = 'active' and not enrollment.allow_reentry
 order by enrollment.sequence_id, enrollment.contact_id, enrollment.enrollment_id
 for update of enrollment
 """
 
+# What lives is in the index on (contact, sequence); by `= any` it is used whatever the statistics say.
 _LIVE: Final = """
-select enrollment.enrollment_id::text, enrollment.contact_id, enrollment.sequence_id, enrollment.version,
-    enrollment.contact_offset
-from unnest($1::text[], $2::text[], $3::uuid[]) as named (sequence_id, contact_id, enrollment_id)
-join enrollment on enrollment.sequence_id = named.sequence_id and enrollment.contact_id = named.contact_id
-    and enrollment.enrollment_id = named.enrollment_id
-where enrollment.status = 'active'
-order by enrollment.sequence_id, enrollment.contact_id, enrollment.enrollment_id
-for update of enrollment
+select enrollment_id::text, contact_id, sequence_id, version, contact_offset
+from enrollment
+where contact_id = any((select string_to_array($1, ','))::text[]) and not allow_reentry
+    and enrollment_id in (select unnest(string_to_array($2, ',')::uuid[])) and status = 'active'
+order by sequence_id, contact_id, enrollment_id
+for update
 """
 
 _SEQUENCES_OF_CONTACTS: Final = """
 select distinct sequence_id from enrollment
-where contact_id = any($1::text[]) and status = 'active' and not allow_reentry
+where contact_id = any((select string_to_array($1, ','))::text[]) and status = 'active' and not allow_reentry
 """
 
 _END: Final = """
-update enrollment
-set status = ended.status, ended_at = ended.ended_at, reason = ended.reason, allow_reentry = ended.allow_reentry
-from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::timestamptz[], $6::text[], $7::boolean[])
-    as ended (sequence_id, contact_id, enrollment_id, status, ended_at, reason, allow_reentry)
-where enrollment.sequence_id = ended.sequence_id and enrollment.contact_id = ended.contact_id
-    and enrollment.enrollment_id = ended.enrollment_id and enrollment.status = 'active'
+update enrollment set status = $3, ended_at = $4, reason = $5, allow_reentry = $6
+where contact_id = any((select string_to_array($1, ','))::text[]) and not allow_reentry
+    and enrollment_id in (select unnest(string_to_array($2, ',')::uuid[])) and status = 'active'
 """
 
 _FORGET_CONTACTS: Final = """
@@ -78,70 +77,59 @@ delete from enrollment where ctid = any(array(
 """
 
 
-async def standings(
-    conn: Conn, asks: Sequence[Ask], *, campaigns: Mapping[str, str | None], behind: bool
-) -> dict[Pair, Standing]:
-    """How each contact stands towards the sequence that it asks for; `behind`: look for earlier ones that wait."""
-    rows = await conn.fetch(
-        _STANDINGS,
-        [ask.sequence_id for ask in asks],
-        [ask.contact_id for ask in asks],
-        [campaigns.get(ask.sequence_id) for ask in asks],
-        [ask.key if behind else None for ask in asks],
-    )
-    return {(row[0], row[1]): Standing(row[2], row[3], row[4], row[5], row[6]) for row in rows}
+async def against(conn: Conn, asks: Sequence[Ask], *, scopes: Collection[str], keys: Collection[str]) -> Against:
+    """What speaks against entries: being in already, blocks on these scopes, earlier enrolls that wait by these keys."""
+    found = Against()
+    sets = {"enrolled": found.enrolled, "blocked": found.blocked, "behind": found.behind}
+    contact_ids = joined({ask.contact_id for ask in asks})
+    sequence_ids = list({ask.sequence_id for ask in asks})
+    for kind, contact_id, what in await conn.fetch(_AGAINST, contact_ids, sequence_ids, list(scopes), list(keys)):
+        sets[kind].add((what, contact_id))
+    return found
 
 
 async def enter(conn: Conn, entered: Sequence[tuple[Ask, Entered]], *, now: datetime) -> None:
     """Add live enrollments; a unique violation where one of them entered before."""
-    if not entered:
-        return
-    await conn.execute(
-        _ENTER,
-        [ask.sequence_id for ask, _ in entered],
-        [ask.contact_id for ask, _ in entered],
-        [ask.enrollment_id for ask, _ in entered],
-        [entry.version for _, entry in entered],
-        [entry.contact_offset for _, entry in entered],
-        now,
-    )
+    if entered:
+        await conn.execute(
+            _ENTER,
+            joined([ask.sequence_id for ask, _ in entered]),
+            joined([ask.contact_id for ask, _ in entered]),
+            joined([ask.enrollment_id for ask, _ in entered]),
+            joined([str(entry.version) for _, entry in entered]),
+            joined([str(entry.contact_offset) for _, entry in entered]),
+            now,
+        )
 
 
-async def live_of_contacts(conn: Conn, contact_ids: Sequence[str]) -> dict[str, list[Live]]:
+async def live_of_contacts(conn: Conn, contact_ids: Collection[str]) -> dict[str, list[Live]]:
     """What lives of each contact, locked."""
     found: dict[str, list[Live]] = {}
-    for row in await conn.fetch(_LIVE_OF_CONTACTS, contact_ids):
+    for row in await conn.fetch(_LIVE_OF_CONTACTS, joined(contact_ids)):
         found.setdefault(row[1], []).append(Live(*row))
     return found
 
 
-async def live(conn: Conn, named: Sequence[tuple[str, str, str]]) -> dict[str, Live]:
-    """Those of (sequence, contact, enrollment) that live, locked, by enrollment."""
-    rows = await conn.fetch(
-        _LIVE, [name[0] for name in named], [name[1] for name in named], [name[2] for name in named]
-    )
-    return {row[0]: Live(*row) for row in rows}
+async def live(conn: Conn, named: Collection[tuple[str, str]]) -> dict[str, Live]:
+    """Those of (contact, enrollment) that live, locked, by enrollment."""
+    contact_ids, enrollment_ids = joined([name[0] for name in named]), joined([name[1] for name in named])
+    return {row[0]: Live(*row) for row in await conn.fetch(_LIVE, contact_ids, enrollment_ids)}
 
 
-async def sequences_of_contacts(conn: Conn, contact_ids: Sequence[str]) -> list[str]:
+async def sequences_of_contacts(conn: Conn, contact_ids: Collection[str]) -> list[str]:
     """The sequences in which these contacts live."""
-    return [row[0] for row in await conn.fetch(_SEQUENCES_OF_CONTACTS, contact_ids)]
+    return [row[0] for row in await conn.fetch(_SEQUENCES_OF_CONTACTS, joined(contact_ids))]
 
 
-async def end(conn: Conn, ends: Sequence[End]) -> None:
-    """Write the ends of enrollments that live."""
-    if not ends:
-        return
-    await conn.execute(
-        _END,
-        [end.enrollment.sequence_id for end in ends],
-        [end.enrollment.contact_id for end in ends],
-        [end.enrollment.enrollment_id for end in ends],
-        [end.status.value for end in ends],
-        [end.ended_at for end in ends],
-        [end.reason for end in ends],
-        [end.allow_reentry for end in ends],
-    )
+async def end(conn: Conn, ends: Iterable[End]) -> None:
+    """Write the ends of enrollments that live: a statement for each way in which they end."""
+    ways: dict[tuple[str, datetime, str | None, bool], list[Live]] = {}
+    for one in ends:
+        way = (one.status.value, one.ended_at, one.reason, one.allow_reentry)
+        ways.setdefault(way, []).append(one.enrollment)
+    for way, ended in ways.items():
+        contact_ids = joined([one.contact_id for one in ended])
+        await conn.execute(_END, contact_ids, joined([one.enrollment_id for one in ended]), *way)
 
 
 async def forget_contacts(conn: Conn, contact_ids: Sequence[str], *, before: Sequence[int]) -> dict[str, int]:

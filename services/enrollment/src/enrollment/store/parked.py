@@ -1,6 +1,6 @@
 """Enrolls that wait for a sequence or a contact that has not been heard of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -11,6 +11,7 @@ from messaging import Cause
 from enrollment.domain.answer import Tally
 from enrollment.domain.entry import Ask, Missing
 from enrollment.domain.parking import Parked, Waiting
+from enrollment.store.ids import joined
 
 _ADD_COMMANDS: Final = """
 insert into parked_command (command, topic, cause, enrolled, refused, waiting)
@@ -29,11 +30,11 @@ order by added.place
 
 _OF_CONTACTS: Final = """
 select place, command::text, waits_for, sequence_id, contact_id, enrollment_id::text, key, position, parked_at
-from parked where contact_id = any($1::text[]) order by place
+from parked where contact_id = any((select string_to_array($1, ','))::text[]) order by place
 """
 
 _WAKE: Final = """
-update parked set waits_for = null where contact_id = any($1::text[]) and waits_for = $2
+update parked set waits_for = null where contact_id = any((select string_to_array($1, ','))::text[]) and waits_for = $2
 """
 
 _WAIT: Final = """
@@ -126,17 +127,17 @@ async def add(conn: Conn, rows: Sequence[tuple[str, Ask, Missing]], *, now: date
     )
 
 
-async def of_contacts(conn: Conn, contact_ids: Sequence[str]) -> list[Parked]:
+async def of_contacts(conn: Conn, contact_ids: Collection[str]) -> list[Parked]:
     """All that is parked of these contacts, in the order in which it came."""
     return [
         Parked(row[0], row[1], row[2], Ask(row[3], row[4], row[5], row[6], row[7], row[8]))
-        for row in await conn.fetch(_OF_CONTACTS, contact_ids)
+        for row in await conn.fetch(_OF_CONTACTS, joined(contact_ids))
     ]
 
 
-async def wake(conn: Conn, contact_ids: Sequence[str], *, waits_for: Missing) -> None:
+async def wake(conn: Conn, contact_ids: Collection[str], *, waits_for: Missing) -> None:
     """What these contacts waited for is there."""
-    await conn.execute(_WAKE, contact_ids, waits_for.value)
+    await conn.execute(_WAKE, joined(contact_ids), waits_for.value)
 
 
 async def wait(conn: Conn, rows: Sequence[tuple[Parked, Missing]]) -> None:
