@@ -1,6 +1,6 @@
 """Records in, records out: the whole service but Kafka, on a real Postgres."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,13 +36,13 @@ STATE = {
 PERSON = {"state_version": 1, "attributes": {}, "tags": [], "addresses": {"email": "a@example.org"}, "opted_out": False}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     topic: str
     offset: int
-    key: bytes
+    key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Sequence[tuple[str, bytes]] = ()
     partition: int = 0
 
 

@@ -4,6 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from enrollment import routes
+from enrollment.store import sequences
 
 pytestmark = pytest.mark.stack
 
@@ -155,8 +157,6 @@ async def start(world: World, partition: int) -> bool:
 
 
 def routes_of(world: World, topic: str) -> Any:
-    from enrollment import routes
-
     return routes.build().topics[topic]
 
 
@@ -203,8 +203,6 @@ async def test_an_older_state_of_a_sequence_changes_nothing(world: World) -> Non
 
 
 async def test_closing_waits_for_who_is_entering_and_nobody_enters_after_it(world: World) -> None:
-    from enrollment.store import sequences
-
     await world.sequence()
     async with world.begin() as entering:
         await sequences.share(entering.conn, ["welcome"])

@@ -32,7 +32,8 @@ on conflict (contact_id) do nothing
 
 _LOCK: Final = """
 select count(*) from (
-    select 1 from contact where contact_id = any((select string_to_array($1, ','))::text[]) order by contact_id for update
+    select 1 from contact where contact_id = any((select string_to_array($1, ','))::text[])
+    order by contact_id for update
 ) as locked
 """
 
@@ -56,7 +57,10 @@ where (known.state_version is null or known.state_version < excluded.state_versi
 returning contact_id, opted_out
 """
 
-_OPT_OUT: Final = "update contact set opted_out_kept = true where contact_id = any((select string_to_array($1, ','))::text[]) and not opted_out_kept"
+_OPT_OUT: Final = """
+update contact set opted_out_kept = true
+where contact_id = any((select string_to_array($1, ','))::text[]) and not opted_out_kept
+"""
 
 _SAVE: Final = """
 update contact as known

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from chassis.pool import Conn
+from sluice_contracts.enrollment import StopReason
 
 from enrollment.domain.ending import End, Live
 from enrollment.domain.entry import Against, Ask, Entered
@@ -12,7 +13,8 @@ from enrollment.store.ids import joined
 
 _AGAINST: Final = """
 select 'enrolled', contact_id, sequence_id from enrollment
-where contact_id = any((select string_to_array($1, ','))::text[]) and sequence_id = any($2::text[]) and not allow_reentry
+where contact_id = any((select string_to_array($1, ','))::text[])
+    and sequence_id = any($2::text[]) and not allow_reentry
 union all
 select 'blocked', contact_id, scope from block
 where contact_id = any((select string_to_array($1, ','))::text[]) and scope = any($3::text[])
@@ -34,7 +36,8 @@ _LIVE_OF_CONTACTS: Final = """
 select enrollment.enrollment_id::text, enrollment.contact_id, enrollment.sequence_id, enrollment.version,
     enrollment.contact_offset, sequence.campaign
 from enrollment left join sequence on sequence.sequence_id = enrollment.sequence_id
-where enrollment.contact_id = any((select string_to_array($1, ','))::text[]) and enrollment.status = 'active' and not enrollment.allow_reentry
+where enrollment.contact_id = any((select string_to_array($1, ','))::text[])
+    and enrollment.status = 'active' and not enrollment.allow_reentry
 order by enrollment.sequence_id, enrollment.contact_id, enrollment.enrollment_id
 for update of enrollment
 """
@@ -45,8 +48,8 @@ select enrollment_id::text, contact_id, sequence_id, version, contact_offset
 from enrollment
 where contact_id = any((select string_to_array($1, ','))::text[]) and not allow_reentry
     and enrollment_id in (select unnest(string_to_array($2, ',')::uuid[])) and status = 'active'
-order by sequence_id, contact_id, enrollment_id
-for update
+order by enrollment.sequence_id, enrollment.contact_id, enrollment.enrollment_id
+for update of enrollment
 """
 
 _SEQUENCES_OF_CONTACTS: Final = """
@@ -78,7 +81,7 @@ delete from enrollment where ctid = any(array(
 
 
 async def against(conn: Conn, asks: Sequence[Ask], *, scopes: Collection[str], keys: Collection[str]) -> Against:
-    """What speaks against entries: being in already, blocks on these scopes, earlier enrolls that wait by these keys."""
+    """What speaks against entries: being in already, blocks on these scopes, earlier enrolls by these keys."""
     found = Against()
     sets = {"enrolled": found.enrolled, "blocked": found.blocked, "behind": found.behind}
     contact_ids = joined({ask.contact_id for ask in asks})
@@ -123,7 +126,7 @@ async def sequences_of_contacts(conn: Conn, contact_ids: Collection[str]) -> lis
 
 async def end(conn: Conn, ends: Iterable[End]) -> None:
     """Write the ends of enrollments that live: a statement for each way in which they end."""
-    ways: dict[tuple[str, datetime, str | None, bool], list[Live]] = {}
+    ways: dict[tuple[str, datetime, StopReason | None, bool], list[Live]] = {}
     for one in ends:
         way = (one.status.value, one.ended_at, one.reason, one.allow_reentry)
         ways.setdefault(way, []).append(one.enrollment)
