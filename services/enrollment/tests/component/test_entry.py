@@ -1,11 +1,13 @@
 """Who enters and who does not, and what everybody is told."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from enrollment import routes
 from enrollment.store import sequences
+from messaging import offsets
 
 pytestmark = pytest.mark.stack
 
@@ -122,52 +124,53 @@ async def test_an_import_that_is_too_large_is_refused_as_a_whole(world: World) -
     assert await world.rows("contact") == 0
 
 
-async def test_two_imports_at_once_let_nobody_in_twice(world: World) -> None:
+async def import_on(world: World, partition: int, *chunks: list[str]) -> None:
+    """Imports in a partition of their own, as another process would handle them."""
+    world = type(world)(world.pool)
+    async with world.pool.acquire() as conn:
+        positions = await offsets.load(conn, "enrollment.imports", beginnings={partition: 0}, partitions=8)
+    for offset, contact_ids in enumerate(chunks):
+        data = {"sequence_id": "welcome", "contact_ids": contact_ids}
+        topic, key, value = world.record("EnrollContacts", data, source=f"importer-{partition}")
+        record = SimpleNamespace(
+            topic=topic, partition=partition, offset=offset, key=key.encode(), value=value, headers=()
+        )
+        await world.pipeline.handle(routes.build().topics[topic], [record], positions)
+
+
+async def test_imports_at_the_same_time_let_nobody_in_twice(world: World) -> None:
     await world.sequence()
     people = [f"c{n}" for n in range(300)]
     await world.contacts(*people)
-    other = type(world)(world.pool)
-    records = [
-        world.record("EnrollContacts", {"sequence_id": "welcome", "contact_ids": found}, source=f"s{n}")
-        for n, found in enumerate((people, people[::-1]))
-    ]
-    topic = routes_of(world, "enrollment.imports")
 
-    await asyncio.gather(
-        *[
-            one.pipeline.handle(topic, [RecordOf(record, partition)], {partition: 0})
-            for partition, (one, record) in enumerate(zip((world, other), records, strict=True))
-            if await start(world, partition)
-        ]
-    )
+    await asyncio.gather(*[import_on(world, partition, people, people[::-1]) for partition in range(3)])
     said = await world.said()
 
     assert types(said).count("ContactEnrolled") == 300
     assert sum(one.data["result"]["enrolled"] for one in said if one.type == "CommandAccepted") == 300
 
 
-async def start(world: World, partition: int) -> bool:
-    async with world.pool.acquire() as conn:
-        await conn.execute(
-            "insert into consumer_offset (topic, partition, partitions, next_offset) "
-            "values ('enrollment.imports', $1, 2, 0)",
-            partition,
-        )
-    return True
+async def test_a_pause_amid_imports_closes_soon_and_nobody_enters_after_it(world: World) -> None:
+    await world.sequence()
+    people = [[f"{partition}-{n}-{i}" for i in range(50)] for partition in range(4) for n in range(30)]
+    for chunk in people:
+        await world.contacts(*chunk)
+    imports = [
+        asyncio.create_task(import_on(world, partition, *people[partition * 30 : partition * 30 + 30]))
+        for partition in range(4)
+    ]
+    while await world.rows("enrollment") == 0:
+        pass
 
+    async with asyncio.timeout(5):
+        closed = only(await world.pause(), "EntryClosed")
+    await asyncio.gather(*imports)
+    said = await world.said()
 
-def routes_of(world: World, topic: str) -> Any:
-    return routes.build().topics[topic]
-
-
-class RecordOf:
-    headers = ()
-    offset = 0
-
-    def __init__(self, record: tuple[str, str, bytes], partition: int) -> None:
-        self.topic, key, self.value = record
-        self.key = key.encode()
-        self.partition = partition
+    entered_late = await world.rows("enrollment", f"enrolled_at > '{closed.data['closed_at']}'")
+    assert entered_late == 0
+    assert 0 < await world.rows("enrollment") < 6_000
+    assert "sequence_paused" in {one.data["code"] for one in said if one.type == "EnrollmentRefused"}
 
 
 async def test_a_pause_closes_entry_once_for_its_epoch(world: World) -> None:
