@@ -46,3 +46,14 @@ class Silent(Progress):
 
     def part(self, what: str, *, done: int, total: int) -> None:
         pass
+
+
+class Recorded(Silent):
+    """Keeps the lines, for a program that wants to read them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)

@@ -1,21 +1,11 @@
 """Which message an enrollment gets next, and when: the rules of an edit that is followed."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
-_DELAY: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-
-
-def read_delay(text: str) -> timedelta:
-    """`1d12h30m10s` as a duration; ValueError for anything else."""
-    match = _DELAY.fullmatch(text)
-    if not text or match is None:
-        raise ValueError("not a delay")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+from sluice_contracts.definition import parse_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +39,7 @@ class Definition:
 def read_definition(version: int, document: Mapping[str, Any]) -> Definition:
     """Read a published definition; KeyError, TypeError or ValueError where it is none."""
     steps = tuple(
-        Step(step["step_id"], read_delay(step["after"]), step["message"]["channel"], step["message"].get("sender"))
+        Step(step["step_id"], parse_after(step["after"]), step["message"]["channel"], step["message"].get("sender"))
         for step in document["steps"]
     )
     return Definition(version, steps, document.get("campaign"))

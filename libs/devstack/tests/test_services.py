@@ -1,0 +1,154 @@
+"""The services under the supervisor, with small stand-ins in their place: up, scaled, killed, broken, interrupted."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from chassis.clock import monotonic, sleep
+from devstack.errors import StackError
+from devstack.progress import Recorded
+from devstack.stack import Stack
+from devstack.traces import processes_of
+
+STANDINS = Path(__file__).parent / "standins"
+NAMES = {"sink", "sequences", "enrollment", "delivery-plan", "delivery-receive"}
+SECONDS_MAX = 30.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the stand-ins note what they were given, and look how to behave."""
+    return tmp_path_factory.mktemp("standins")
+
+
+@pytest.fixture(scope="module")
+def env(folder: Path) -> dict[str, str]:
+    return {"PYTHONPATH": str(STANDINS), "STANDIN_FOLDER": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]) -> Iterator[Stack]:
+    stack = Stack.at(tmp_path_factory.mktemp("services"))
+    stack.start(env=env)
+    yield stack
+    stack.reset()
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    deadline = monotonic() + SECONDS_MAX
+    while not holds():
+        assert monotonic() < deadline, "it did not come about in time"
+        await sleep(0.05)
+
+
+def names(stack: Stack) -> set[str]:
+    return {one.name for one in stack.processes() if one.state == "ready"} - {"supervisor", "postgres", "kafka"}
+
+
+def test_each_service_gets_its_own_addresses_and_none_the_owners(stack: Stack, folder: Path) -> None:
+    addresses = stack.addresses
+
+    plan = json.loads((folder / "delivery-plan.json").read_text())
+    migration = json.loads((folder / "delivery-migrate.json").read_text())
+
+    assert names(stack) == NAMES | {"sender-1"}
+    assert plan["SLUICE_DATABASE_URL"] == addresses.urls["delivery"]
+    assert "SLUICE_MIGRATION_URL" not in plan
+    assert migration["SLUICE_MIGRATION_URL"] == addresses.migration_urls["delivery"]
+    assert plan["SLUICE_WEBHOOK_SECRET"] == addresses.webhook_secret
+    assert "SLUICE_EMAIL_HOST" not in json.loads((folder / "sequences-run.json").read_text())
+
+
+def test_senders_are_added_and_removed_while_everything_else_runs_on(stack: Stack) -> None:
+    before = {one.name: one.pid for one in stack.processes()}
+
+    stack.scale_senders(3)
+    three = names(stack)
+    stack.scale_senders(1)
+
+    assert three == NAMES | {"sender-1", "sender-2", "sender-3"}
+    assert {one.name: one.pid for one in stack.processes()} == before
+
+
+async def test_a_killed_service_is_started_again(stack: Stack) -> None:
+    killed = stack.kill("enrollment", signal.SIGKILL)
+
+    await eventually(
+        lambda: any(
+            one.name == "enrollment" and one.state == "ready" and one.pid != killed.pid for one in stack.processes()
+        )
+    )
+
+
+async def test_a_supervisor_that_was_killed_is_replaced_and_nothing_runs_twice(
+    stack: Stack, env: dict[str, str]
+) -> None:
+    stack.kill("supervisor", signal.SIGKILL)
+
+    await asyncio.to_thread(stack.start, env=env)
+
+    assert names(stack) == NAMES | {"sender-1"}
+    assert len([line for line in processes_of(stack.layout.root) if "kafka.Kafka" in line]) == 1
+
+
+def test_a_service_that_does_not_start_is_named_with_its_last_words(
+    stack: Stack, folder: Path, env: dict[str, str]
+) -> None:
+    (folder / "no-enrollment").touch()
+
+    with pytest.raises(StackError, match=r"enrollment does not start .*'the settings are wrong'"):
+        stack.start(env={**env, "CHANGED": "1"})
+
+    (folder / "no-enrollment").unlink()
+    stack.start(env=env)
+    assert names(stack) == NAMES | {"sender-1"}
+
+
+def test_a_failed_start_leaves_no_process_behind(stack: Stack, folder: Path, env: dict[str, str]) -> None:
+    stack.stop()
+    (folder / "no-migration").touch()
+
+    with pytest.raises(StackError, match=r"migrate-\w+ failed: migration 0007 is broken"):
+        stack.start(env=env)
+
+    (folder / "no-migration").unlink()
+    assert processes_of(stack.layout.root) == []
+
+
+async def test_an_interrupted_up_leaves_no_process_behind(stack: Stack, env: dict[str, str]) -> None:
+    stack.stop()
+    checkout = stack.layout.root
+    roles = checkout / "deploy" / "postgres" / "roles.sql"
+    roles.parent.mkdir(parents=True)
+    roles.write_text("select 1")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "devstack.cli",
+        "up",
+        "--stack-only",
+        cwd=checkout,
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    await process.stdout.readline()
+
+    process.send_signal(signal.SIGINT)
+    _, errors = await process.communicate()
+
+    assert process.returncode == 130
+    assert b"interrupted; what this command had started was stopped" in errors
+    assert processes_of(checkout) == []
+
+
+def test_asking_for_too_many_senders_is_one_sentence(stack: Stack) -> None:
+    with pytest.raises(StackError, match="There can be 0 to 64 senders, not 65"):
+        stack.start(senders=65, progress=Recorded())

@@ -1,0 +1,1 @@
+"""`make demo`: the whole life of a sequence, told on the terminal, with every promise counted."""

@@ -1,0 +1,93 @@
+"""What the end of enrollments does to their rows: one that waits is dropped, one that is claimed is halted."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from delivery.domain.books import DROPPED, Books, by_sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A row of the queue, locked."""
+
+    enrollment_id: str
+    sequence_id: str
+    contact_id: str
+    campaign: str | None
+    token: int | None
+    halted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """Who was removed from where; neither sequence nor campaign = everywhere."""
+
+    removal_id: str
+    contact_id: str
+    enrollment_ids: Collection[str]
+    sequence_id: str | None = None
+    campaign: str | None = None
+
+    def covers(self, row: Held) -> bool:
+        """Whether it ended that enrollment, or waits for the claim of one that something else had ended before.
+
+        An enrollment that lives and is not named is a later one: it is none of this removal's business.
+        """
+        if row.enrollment_id in self.enrollment_ids:
+            return True
+        return row.halted and row.contact_id == self.contact_id and self._in_scope(row)
+
+    def _in_scope(self, row: Held) -> bool:
+        if self.sequence_id is not None:
+            return row.sequence_id == self.sequence_id
+        return self.campaign is None or row.campaign == self.campaign
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A removal's receipt, and the claims that it waits for."""
+
+    removal_id: str
+    contact_id: str
+    enrollment_ids: Sequence[str]
+    waits_for: Mapping[str, int]
+    """By enrollment: the token of the claim that holds it."""
+    dropped: int
+
+    @property
+    def in_flight(self) -> int:
+        """How many of its messages were claimed when the removal came."""
+        return len(self.waits_for)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What becomes of the rows of enrollments that ended."""
+
+    dropped: tuple[str, ...]
+    halted: tuple[str, ...]
+    books: Mapping[str, Books]
+
+
+def end(enrollment_ids: Collection[str], rows: Sequence[Held]) -> Ending:
+    """Drop what waits and halt what is claimed, of these enrollments."""
+    ended = [row for row in rows if row.enrollment_id in enrollment_ids]
+    waiting = [row for row in ended if row.token is None]
+    return Ending(
+        dropped=tuple(row.enrollment_id for row in waiting),
+        halted=tuple(row.enrollment_id for row in ended if row.token is not None),
+        books=by_sequence((row.sequence_id, DROPPED) for row in waiting),
+    )
+
+
+def owe(removal: Removal, rows: Sequence[Held]) -> Owed:
+    """The receipt of a removal, from the rows as they were when it came."""
+    covered = [row for row in rows if removal.covers(row)]
+    named = set(removal.enrollment_ids) | {row.enrollment_id for row in covered}
+    return Owed(
+        removal_id=removal.removal_id,
+        contact_id=removal.contact_id,
+        enrollment_ids=sorted(named),
+        waits_for={row.enrollment_id: row.token for row in covered if row.token is not None},
+        dropped=sum(row.token is None for row in covered),
+    )

@@ -1,0 +1,87 @@
+"""How an enrollment gets into the queue, and how a row gets its next message planned."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from delivery.domain.active_clock import Stretch
+from delivery.domain.gate import Gate
+from delivery.domain.plan import Definition, Finished, Planned, Position, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One enrollment, as it is put into the queue; without a plan where the sequence is not known yet."""
+
+    enrollment_id: str
+    sequence_id: str
+    contact_id: str
+    entered_version: int
+    base_active: datetime
+    """On the active clock where it is planned, else the plain clock's moment of entry."""
+    planned: Planned | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of some sequences: gates, past pauses and definitions."""
+
+    gates: Mapping[str, Gate]
+    clocks: Mapping[str, tuple[Stretch, ...]]
+    definitions: Mapping[tuple[str, int], Definition]
+
+    def newest(self, sequence_id: str) -> Definition | None:
+        """The newest version's steps."""
+        gate = self.gates.get(sequence_id)
+        return None if gate is None or gate.version is None else self.definitions.get((sequence_id, gate.version))
+
+    def active_at(self, sequence_id: str, moment: datetime) -> datetime:
+        """The sequence's active clock at that moment; the gate must be known."""
+        return self.gates[sequence_id].clock(self.clocks.get(sequence_id, ())).at(moment)
+
+
+def enter(
+    *, enrollment_id: str, sequence_id: str, contact_id: str, entered_version: int, enrolled_at: datetime, known: Known
+) -> Entry:
+    """Plan the first message, in the newest version; later, where the sequence's definition is not known yet."""
+    newest = known.newest(sequence_id)
+    if newest is None:
+        return Entry(enrollment_id, sequence_id, contact_id, entered_version, enrolled_at)
+    base = known.active_at(sequence_id, enrolled_at)
+    planned = plan(Position(base), newest)
+    assert isinstance(planned, Planned), "a published definition has a step"
+    return Entry(enrollment_id, sequence_id, contact_id, entered_version, base, planned)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the queue that nobody has claimed, to be planned (again)."""
+
+    enrollment_id: str
+    sequence_id: str
+    contact_id: str
+    entered_version: int
+    version: int | None
+    step_id: str | None
+    base_active: datetime
+    ended: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replanned:
+    """What a row becomes."""
+
+    row: Row
+    base_active: datetime
+    outcome: Planned | Finished
+
+
+def replan(row: Row, known: Known) -> Replanned | None:
+    """Plan a row in the newest version; None where that is not known."""
+    newest = known.newest(row.sequence_id)
+    if newest is None:
+        return None
+    never_planned = row.version is None
+    base = known.active_at(row.sequence_id, row.base_active) if never_planned else row.base_active
+    previous = None if row.version is None else known.definitions.get((row.sequence_id, row.version))
+    return Replanned(row, base, plan(Position(base, row.step_id, row.ended), newest, previous=previous))

@@ -1,0 +1,137 @@
+"""The gate of a sequence: what a state of it, heard from its topic, opens, closes and owes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal, TypeGuard
+
+from sluice_contracts.base import INTEGER_MAX
+from sluice_contracts.sequences import SequenceState
+
+from delivery.domain.active_clock import NO_OFFSET, ActiveClock, Stretch, stretch_of
+
+Status = Literal["draft", "active", "paused", "deleted"]
+STOPPED = ("paused", "deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One sequence, as far as sending looks at it."""
+
+    sequence_id: str
+    state_version: int
+    status: Status
+    open: bool
+    epoch: int
+    version: int | None = None
+    campaign: str | None = None
+    clock_offset: timedelta = NO_OFFSET
+    paused_at: datetime | None = None
+
+    def clock(self, past: tuple[Stretch, ...] = ()) -> ActiveClock:
+        """Its active clock."""
+        return ActiveClock(self.clock_offset, self.paused_at, past)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a gate becomes, and what follows from that."""
+
+    gate: Gate
+    halts: bool = False
+    """A receipt is owed for the gate's epoch."""
+    erases: bool = False
+    resumes: bool = False
+    """What the pause had dropped is planned again."""
+    replans: bool = False
+    """Who is inside follows a newer version."""
+    stretch: Stretch | None = None
+    definition: Mapping[str, Any] | None = None
+    """The newest version's, where it is new here."""
+
+
+def follow(gate: Gate | None, state: SequenceState) -> Change | None:
+    """Take over a sequence's whole state; None where it is not newer than what is known.
+
+    Driven by the state alone, never by the event's type: of a compacted topic any record may be the only one left.
+    """
+    if gate is not None and (state.state_version <= gate.state_version or gate.status == "deleted"):
+        return None
+    is_new_version = state.version is not None and (gate is None or gate.version != state.version)
+    definition = state.published if is_new_version else None
+    followed = Gate(
+        sequence_id=state.sequence_id,
+        state_version=state.state_version,
+        status=state.status,
+        open=state.status == "active" and state.version is not None,
+        epoch=state.epoch,
+        version=state.version,
+        campaign=_campaign(gate, state),
+        clock_offset=timedelta(seconds=state.clock_offset_seconds),
+        paused_at=state.paused_at if state.status == "paused" else None,
+    )
+    was_paused = gate is not None and gate.status == "paused"
+    return Change(
+        gate=followed,
+        halts=_halts(gate, state),
+        erases=state.status == "deleted",
+        resumes=was_paused and state.status == "active",
+        replans=gate is not None and gate.version is not None and definition is not None,
+        stretch=_stretch(state),
+        definition=definition,
+    )
+
+
+def fence(
+    gate: Gate | None, *, sequence_id: str, state_version: int | None, status: str | None, epoch: int | None
+) -> Change:
+    """Close the gate of a record that could not be handled; what it said of a stop holds.
+
+    The gate's version stays below the record's, so that the record itself is still taken when it is repaired, and
+    nothing older is.
+    """
+    known = gate or Gate(sequence_id, state_version=0, status="draft", open=False, epoch=0)
+    below = max(known.state_version, (state_version if _is_count(state_version) else 0) - 1)
+    closed = replace(known, open=False, state_version=below)
+    stops = status in STOPPED and known.status != "deleted"
+    if not stops or not _is_count(epoch) or epoch <= known.epoch:
+        return Change(closed)
+    return Change(replace(closed, status="paused", epoch=epoch), halts=True)
+
+
+def bury(gate: Gate | None, *, sequence_id: str) -> Change | None:
+    """The sequence's key is gone from its topic: whatever is still here is stopped and erased."""
+    if gate is None or gate.status == "deleted":
+        return None
+    return Change(replace(gate, status="deleted", open=False, epoch=gate.epoch + 1), halts=True, erases=True)
+
+
+def _is_count(number: int | None) -> TypeGuard[int]:
+    """A record that could not be handled may hold any number."""
+    return number is not None and 0 <= number <= INTEGER_MAX
+
+
+def _halts(gate: Gate | None, state: SequenceState) -> bool:
+    if state.status not in STOPPED:
+        return False
+    if state.status == "deleted":
+        return True
+    return state.receipts is None and (gate is None or state.epoch > gate.epoch)
+
+
+def _campaign(gate: Gate | None, state: SequenceState) -> str | None:
+    if state.published is not None:
+        campaign = state.published.get("campaign")
+        return campaign if isinstance(campaign, str) else None
+    return gate.campaign if gate is not None and state.status != "deleted" else None
+
+
+def _stretch(state: SequenceState) -> Stretch | None:
+    if state.status != "active" or state.paused_at is None or state.resumed_at is None:
+        return None
+    return stretch_of(
+        paused_at=state.paused_at,
+        resumed_at=state.resumed_at,
+        offset_after=timedelta(seconds=state.clock_offset_seconds),
+        shifted=state.overdue in (None, "shift"),
+    )

@@ -1,0 +1,1 @@
+"""What delivery does about each message: load, decide, save, say."""

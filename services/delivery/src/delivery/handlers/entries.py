@@ -1,0 +1,45 @@
+"""enrollment.events: enrollments that begin."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from chassis.pool import Conn
+from messaging import Batch, Message, Tx
+from sluice_contracts.enrollment import ContactEnrolled
+
+from delivery.domain.books import PLANNED
+from delivery.domain.entry import Known, enter
+from delivery.store import books, definitions, gates, locks, pending
+
+
+async def share_gates_and_entry(_: Sequence[Message[Any]], tx: Tx) -> None:
+    """No gate changes and no enrollment ends while some are put into the queue."""
+    await locks.share_gates(tx.conn)
+    await locks.share_entry(tx.conn)
+
+
+async def on_contact_enrolled(enrolled: Batch[ContactEnrolled], tx: Tx) -> None:
+    """Plan the first message of each; one whose end was heard before, or whose sequence is deleted, never enters."""
+    known = await load_known(tx.conn, {message.data.sequence_id for message in enrolled})
+    entries = [
+        enter(
+            enrollment_id=message.data.enrollment_id,
+            sequence_id=message.data.sequence_id,
+            contact_id=message.data.contact_id,
+            entered_version=message.data.version,
+            enrolled_at=message.data.occurred_at,
+            known=known,
+        )
+        for message in enrolled
+    ]
+    entered = Counter(await pending.enter(tx.conn, entries))
+    await books.add(tx.conn, {sequence_id: PLANNED * count for sequence_id, count in entered.items()})
+
+
+async def load_known(conn: Conn, sequence_ids: Iterable[str], *, versions: Iterable[tuple[str, int]] = ()) -> Known:
+    """Gates, past pauses, the newest definitions and these versions. Under the shared gate lock it stays true."""
+    wanted = sorted(set(sequence_ids))
+    known = await gates.load(conn, wanted)
+    newest = [(gate.sequence_id, gate.version) for gate in known.values() if gate.version is not None]
+    return Known(known, await gates.clocks(conn, wanted), await definitions.load(conn, [*newest, *versions]))

@@ -1,0 +1,1 @@
+"""What delivery does by itself: receipts, expired leases, planning, books, erasure, upkeep."""

@@ -1,0 +1,35 @@
+"""Gives receipts: when the claims made before a stop have ended, or can send no more."""
+
+from collections.abc import Callable
+
+from chassis.clock import monotonic
+from messaging import Service
+
+from delivery.handlers.receipts import give_contacts, give_sequences
+from delivery.loops.watch import Watch
+from delivery.store import halts
+
+
+class Halter:
+    """The wait, not the sender's check, is what the promise of a receipt rests on.
+
+    A stop is in the database before it is seen here, and every claim that did not know of it was made before that. So
+    once the longest lease and a margin have passed here since then, no such claim sends any more, whatever became of
+    its process. No timestamps of two machines are compared.
+    """
+
+    def __init__(self, service: Service, *, wait_seconds: float, monotonic: Callable[[], float] = monotonic) -> None:
+        self._service = service
+        self._sequences: Watch[tuple[str, int]] = Watch(wait_seconds, monotonic=monotonic)
+        self._contacts: Watch[str] = Watch(wait_seconds, monotonic=monotonic)
+
+    async def go_round(self) -> bool:
+        """Give every receipt that can be given."""
+        async with self._service.pool.acquire() as conn:
+            sequences, contacts = await halts.owed_sequences(conn), await halts.owed_contacts(conn)
+        lapsed_sequences, lapsed_contacts = self._sequences.lapsed(sequences), self._contacts.lapsed(contacts)
+        if sequences or contacts:
+            async with self._service.begin() as tx:
+                await give_sequences(tx, lapsed=lapsed_sequences)
+                await give_contacts(tx, lapsed=lapsed_contacts)
+        return False

@@ -1,0 +1,70 @@
+"""What delivery hears, and who handles it."""
+
+from typing import Final
+
+from messaging import Routes
+from sluice_contracts import topics
+from sluice_contracts.contacts import ContactCreated, ContactUpdated
+from sluice_contracts.delivery import RestoreDelivery, SuspendDelivery
+from sluice_contracts.enrollment import (
+    ContactEnrolled,
+    ContactRemoved,
+    EnrollmentCompleted,
+    EnrollmentFailed,
+    EnrollmentRefused,
+    EnrollmentStopped,
+    EntryClosed,
+)
+from sluice_contracts.sequences import (
+    SequenceDeleted,
+    SequencePaused,
+    SequencePublished,
+    SequenceResumed,
+    SequenceSaved,
+    SequenceStopped,
+)
+
+from delivery.handlers import commands, contacts, ends, entries, sequences
+
+CONTROL_TOPICS: Final = (topics.SEQUENCES_EVENTS, topics.ENROLLMENT_CONTROL)
+"""What stops travel on: senders send only while the readers of these have caught up."""
+SEQUENCE_STATES: Final = (
+    SequenceSaved,
+    SequencePublished,
+    SequencePaused,
+    SequenceStopped,
+    SequenceResumed,
+    SequenceDeleted,
+)
+
+
+def routes() -> Routes:
+    """The routing table."""
+    table = Routes("delivery")
+    for state in SEQUENCE_STATES:
+        table.on(state, sequences.on_sequence_state)
+    table.on_tombstone(topics.SEQUENCES_EVENTS, sequences.on_sequence_gone)
+    table.lock(topics.SEQUENCES_EVENTS, sequences.hold_gates)
+    table.fence(topics.SEQUENCES_EVENTS, sequences.fence_sequences)
+    table.without_inbox(topics.SEQUENCES_EVENTS)
+
+    table.on(ContactRemoved, ends.on_contact_removed)
+    table.on(EnrollmentStopped, ends.on_enrollment_stopped)
+    table.ignore(topics.ENROLLMENT_CONTROL, EntryClosed)
+    table.lock(topics.ENROLLMENT_CONTROL, ends.hold_entry)
+    table.fence(topics.ENROLLMENT_CONTROL, ends.fence_ends)
+
+    table.on(ContactEnrolled, entries.on_contact_enrolled)
+    table.ignore(topics.ENROLLMENT_EVENTS, EnrollmentRefused, EnrollmentCompleted, EnrollmentFailed)
+    table.lock(topics.ENROLLMENT_EVENTS, entries.share_gates_and_entry)
+
+    for contact in (ContactCreated, ContactUpdated):
+        table.on(contact, contacts.on_contact_state)
+    table.on_tombstone(topics.CONTACTS_EVENTS, contacts.on_contact_gone)
+    table.without_inbox(topics.CONTACTS_EVENTS)
+
+    for command in (SuspendDelivery, RestoreDelivery):
+        table.on(command, commands.refuse_scope_command)
+    for topic in CONTROL_TOPICS:
+        table.heartbeat(topic)
+    return table

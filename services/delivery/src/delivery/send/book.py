@@ -1,0 +1,130 @@
+"""What became of messages, booked by token: row, history, books and events in one statement per batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from chassis.pool import Conn
+
+
+class Ending(StrEnum):
+    """How a claim ended."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    RETRY = "retry"
+    RELEASED = "released"
+    """Nothing was tried: it is as if it had not been claimed."""
+
+
+@dataclass(slots=True)
+class Booking:
+    """One claimed message and what became of it; the fields stand in the order of the statement's parameters."""
+
+    enrollment_id: str
+    token: int
+    ending: str
+    message_id: str
+    channel: str
+    due_at: datetime
+    code: str | None = None
+    detail: str | None = None
+    provider_message_id: str | None = None
+    retry_after: timedelta | None = None
+    planned_under: int | None = None
+    """The version that the next step was looked up in; where it is not the newest, the row is planned again."""
+    next_step: str | None = None
+    next_lane: str | None = None
+    next_after: timedelta | None = None
+    key: bytes | None = None
+    event: bytes | None = None
+    finished: bytes | None = None
+    """StepsFinished, said only where no step is left in the newest version."""
+
+
+# `held` locks the rows in the order of their ids and sees whether a removal has halted them meanwhile. A row whose
+# token is another's is not in it: a late sender changes nothing.
+_BOOK: Final = """
+with r as (
+    select * from unnest(
+        $1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
+        $9::text[], $10::interval[], $11::integer[], $12::text[], $13::text[], $14::interval[], $15::bytea[],
+        $16::bytea[], $17::bytea[]
+    ) as r (enrollment_id, token, ending, message_id, channel, due_at, code, detail, provider_message_id, retry_after,
+        planned_under, next_step, next_lane, next_after, key, event, finished)
+), held as materialized (
+    select r.*, p.sequence_id, p.contact_id, p.step_id, p.version, p.attempt, p.halted, g.version as newest,
+        least(clock_timestamp(), g.paused_at) - g.clock_offset as active_now,
+        coalesce(r.planned_under = g.version, false) as current,
+        r.ending in ('sent', 'unknown') and not p.halted
+            and (r.next_step is not null or r.planned_under is distinct from g.version) as goes_on,
+        r.ending in ('retry', 'released') and not p.halted as stays
+    from r
+    join pending p on p.enrollment_id = r.enrollment_id and p.token = r.token
+    left join gate g on g.sequence_id = p.sequence_id
+    order by p.enrollment_id
+    for update of p
+), stayed as (
+    update pending p set token = null, epoch = null,
+        attempt = case when h.ending = 'retry' then p.attempt else p.attempt - 1 end,
+        due_active = case when h.ending = 'retry' then h.active_now + h.retry_after else p.due_active end,
+        lane = case when h.ending = 'released' and p.attempt = 1 and p.version is distinct from h.newest
+            then null else p.lane end
+    from held h where h.stays and p.enrollment_id = h.enrollment_id
+), moved as (
+    update pending p set token = null, epoch = null, attempt = 0, ended = p.ended || p.step_id,
+        step_id = case when h.current then h.next_step end,
+        lane = case when h.current then h.next_lane end,
+        version = case when h.current then h.newest else p.version end,
+        base_active = h.active_now,
+        due_active = case when h.current then h.active_now + h.next_after end
+    from held h where h.goes_on and p.enrollment_id = h.enrollment_id
+), gone as (
+    delete from pending p using held h
+    where not h.goes_on and not h.stays and p.enrollment_id = h.enrollment_id
+), kept as (
+    insert into message (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code,
+        detail, attempt, due_at, ended_at, provider_message_id)
+    select message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel,
+        case when ending in ('retry', 'released') then 'dropped' else ending end,
+        code, detail, attempt, due_at, clock_timestamp(), provider_message_id
+    from held where not stays
+), booked as (
+    insert into books_delta (sequence_id, planned, pending, claimed, sent, failed, dropped, unknown)
+    select sequence_id, count(*) filter (where goes_on), count(*) filter (where goes_on or stays), -count(*),
+        count(*) filter (where ending = 'sent'), count(*) filter (where ending = 'failed'),
+        count(*) filter (where halted and ending in ('retry', 'released')), count(*) filter (where ending = 'unknown')
+    from held group by sequence_id
+), said as (
+    insert into outbox (lane, topic, key, value)
+    select 1, 'delivery.events', key, value
+    from (
+        select enrollment_id, key, event as value, 0 as place from held
+        where event is not null and not stays
+        union all
+        select enrollment_id, key, finished, 1 from held
+        where finished is not null and current and not goes_on and not halted and ending in ('sent', 'unknown')
+    ) as events
+    order by enrollment_id, place
+    returning 1
+), closed as (
+    delete from claim where token = any($18::bigint[])
+)
+select (select count(*) from held) as booked,
+    case when exists (select from said) then pg_notify(current_schema() || '.outbox', '')::text end as woken
+"""
+
+_NOTHING_LEFT: Final = "delete from claim where token = any($1::bigint[])"
+
+
+async def book(conn: Conn, bookings: Sequence[Booking], *, finished_claims: Sequence[int]) -> int:
+    """Book what became of claimed messages, and close the claims of which nothing is left; how many were still ours."""
+    if not bookings:
+        await conn.execute(_NOTHING_LEFT, finished_claims)
+        return 0
+    columns = [[getattr(booking, name) for booking in bookings] for name in Booking.__slots__]
+    booked: int = await conn.fetchval(_BOOK, *columns, finished_claims)
+    return booked

@@ -1,0 +1,100 @@
+"""What a claimed message says: definitions and compiled templates are kept, one per (sequence, version, step)."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from chassis.pool import Pool
+from sluice_contracts.definition import Definition as Document
+from templates import CompiledMessage, Contact, TemplateFault, compile_message
+
+from delivery.channels.base import Content, Outgoing
+from delivery.domain.plan import Definition, read_definition
+from delivery.send.claim import Claimed
+
+DEFINITIONS_KEPT_MAX: Final = 2_000
+
+_LOAD: Final = """
+select d.sequence_id, d.version, d.definition
+from definition d join unnest($1::text[], $2::integer[]) as w (sequence_id, version)
+    on d.sequence_id = w.sequence_id and d.version = w.version
+"""
+
+
+class NoContent(Exception):
+    """A message that cannot be made; `code` and `detail` name places and rules, never values."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(slots=True)
+class Version:
+    """One published version, its steps planned and its templates compiled when first used."""
+
+    plan: Definition
+    document: Document
+    compiled: dict[str, CompiledMessage]
+
+
+class Contents:
+    """The versions that this process has met. Versions are immutable, so nothing here goes stale."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._versions: OrderedDict[tuple[str, int], Version] = OrderedDict()
+
+    async def load(self, rows: Sequence[Claimed]) -> None:
+        """Make sure that every version that these rows were claimed under, or go on in, is here."""
+        wanted = {(row.sequence_id, version) for row in rows for version in (row.version, row.newest)}
+        missing = [key for key in wanted if key not in self._versions]
+        if missing:
+            async with self._pool.acquire() as conn:
+                found = await conn.fetch(_LOAD, [key[0] for key in missing], [key[1] for key in missing])
+            for sequence_id, version, definition in found:
+                raw: dict[str, Any] = orjson.loads(definition)
+                document = Document.model_validate(raw)
+                self._versions[sequence_id, version] = Version(read_definition(version, raw), document, {})
+        for key in wanted:
+            if key in self._versions:
+                self._versions.move_to_end(key)
+        while len(self._versions) > max(DEFINITIONS_KEPT_MAX, len(wanted)):
+            self._versions.popitem(last=False)
+
+    def steps(self, sequence_id: str, version: int) -> Definition:
+        """A version that was loaded, as planning sees it."""
+        return self._versions[sequence_id, version].plan
+
+    def outgoing(self, row: Claimed, message_id: str) -> Outgoing:
+        """The message, rendered for its contact; NoContent where that cannot be."""
+        contact = Contact(
+            id=row.contact_id,
+            attributes=orjson.loads(row.attributes or "{}"),
+            tags=tuple(orjson.loads(row.tags or "[]")),
+        )
+        try:
+            content: Content = self._compiled(row).render(contact)
+        except TemplateFault as fault:
+            raise NoContent("template_failed", f"{fault.place}: {fault.rule}") from None
+        addresses: dict[str, str] = orjson.loads(row.addresses or "{}")
+        return Outgoing(
+            message_id=message_id,
+            channel=row.channel,
+            sender=row.lane.partition(":")[2] or None,
+            to=addresses.get(row.channel),
+            content=content,
+        )
+
+    def _compiled(self, row: Claimed) -> CompiledMessage:
+        version = self._versions[row.sequence_id, row.version]
+        compiled = version.compiled.get(row.step_id)
+        if compiled is None:
+            step = next((step for step in version.document.steps if step.step_id == row.step_id), None)
+            if step is None:
+                raise NoContent("step_gone", "the version has no such step")
+            compiled = version.compiled[row.step_id] = compile_message(step.message)
+        return compiled

@@ -1,0 +1,73 @@
+"""Contacts, as far as messages need them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+from chassis.pool import Conn
+from sluice_contracts.contacts import ContactState
+
+# By offset as well as by version: a later record with the id of a contact that is gone is a new contact, whose
+# versions may start anew (an opt-out is all that it inherits), and a replay brings nobody back.
+_SAVE: Final = """
+insert into contact as known (contact_id, state_version, source_partition, source_offset, attributes, tags, addresses,
+    timezone, language, opted_out, gone)
+select contact_id, state_version, source_partition, source_offset, attributes, tags, addresses, timezone, language,
+    opted_out, false
+from unnest($1::text[], $2::bigint[], $3::integer[], $4::bigint[], $5::jsonb[], $6::jsonb[], $7::jsonb[], $8::text[],
+    $9::text[], $10::boolean[])
+    as row (contact_id, state_version, source_partition, source_offset, attributes, tags, addresses, timezone,
+        language, opted_out)
+order by contact_id
+on conflict (contact_id) do update set state_version = excluded.state_version,
+    source_partition = excluded.source_partition, source_offset = excluded.source_offset,
+    attributes = excluded.attributes, tags = excluded.tags, addresses = excluded.addresses,
+    timezone = excluded.timezone, language = excluded.language,
+    opted_out = excluded.opted_out or (known.gone and known.opted_out), gone = false
+where excluded.source_offset > known.source_offset
+    and (known.gone or excluded.state_version > known.state_version)
+"""
+
+_ERASE: Final = """
+insert into contact as known (contact_id, state_version, source_partition, source_offset, gone)
+select contact_id, 0, source_partition, source_offset, true
+from unnest($1::text[], $2::integer[], $3::bigint[]) as row (contact_id, source_partition, source_offset)
+order by contact_id
+on conflict (contact_id) do update set source_partition = excluded.source_partition,
+    source_offset = excluded.source_offset, attributes = '{}', tags = '[]', addresses = '{}', timezone = null,
+    language = null, gone = true
+where excluded.source_offset > known.source_offset
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A contact's state, and where in its topic it was read."""
+
+    state: ContactState
+    partition: int
+    offset: int
+
+
+async def save(conn: Conn, heard: Sequence[Heard]) -> None:
+    """Take over newer states; older ones change nothing."""
+    states = [one.state for one in heard]
+    await conn.execute(
+        _SAVE,
+        [state.contact_id for state in states],
+        [state.state_version for state in states],
+        [one.partition for one in heard],
+        [one.offset for one in heard],
+        [orjson.dumps(state.attributes).decode() for state in states],
+        [orjson.dumps(state.tags).decode() for state in states],
+        [orjson.dumps(state.addresses).decode() for state in states],
+        [state.timezone for state in states],
+        [state.language for state in states],
+        [state.opted_out for state in states],
+    )
+
+
+async def erase(conn: Conn, gone: Sequence[tuple[str, int, int]]) -> None:
+    """Keep nothing of these contacts but the id and the place (partition, offset) of the tombstone."""
+    await conn.execute(_ERASE, [row[0] for row in gone], [row[1] for row in gone], [row[2] for row in gone])

@@ -1,0 +1,62 @@
+"""Sequences that are being erased, and how many rows that has taken so far."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+from chassis.pool import Conn
+
+from delivery.store.halts import SequenceHalt
+
+_BEGIN: Final = """
+insert into erasure (sequence_id, epoch, cause)
+select sequence_id, epoch, cause from unnest($1::text[], $2::bigint[], $3::jsonb[]) as row (sequence_id, epoch, cause)
+on conflict (sequence_id) do nothing
+"""
+
+_TAKE: Final = """
+select sequence_id, epoch, rows, cause from erasure order by sequence_id limit 1 for update skip locked
+"""
+
+_COUNT: Final = "update erasure set rows = $2::jsonb where sequence_id = $1"
+
+_FINISH: Final = "delete from erasure where sequence_id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """One sequence that is being erased."""
+
+    sequence_id: str
+    epoch: int
+    rows: Mapping[str, int]
+    cause: Mapping[str, Any] | None
+
+
+async def begin(conn: Conn, halts: Sequence[SequenceHalt]) -> None:
+    """Erase these sequences, which are halted."""
+    await conn.execute(
+        _BEGIN,
+        [halt.sequence_id for halt in halts],
+        [halt.epoch for halt in halts],
+        [None if halt.cause is None else orjson.dumps(halt.cause).decode() for halt in halts],
+    )
+
+
+async def take(conn: Conn) -> Erasure | None:
+    """Lock an erasure that is not done; None where there is none that nobody else is at."""
+    row = await conn.fetchrow(_TAKE)
+    if row is None:
+        return None
+    return Erasure(row[0], row[1], orjson.loads(row[2]), None if row[3] is None else orjson.loads(row[3]))
+
+
+async def count(conn: Conn, sequence_id: str, rows: Mapping[str, int]) -> None:
+    """Remember how many rows of which table have gone."""
+    await conn.execute(_COUNT, sequence_id, orjson.dumps(rows).decode())
+
+
+async def finish(conn: Conn, sequence_id: str) -> None:
+    """The erasure is done."""
+    await conn.execute(_FINISH, sequence_id)

@@ -1,0 +1,143 @@
+"""Gates: the control rows that senders go by. Written under the exclusive gate lock only."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Final, cast
+
+from chassis.pool import Conn
+
+from delivery.domain.active_clock import Stretch
+from delivery.domain.gate import Gate, Status
+
+_LOAD: Final = """
+select sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at
+from gate where sequence_id = any($1::text[])
+"""
+
+# `change` is drawn here, under the exclusive lock, so it rises in the order of commits; the notice is given once per
+# statement and heard after the commit.
+_SAVE: Final = """
+with saved as (
+    insert into gate (sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at,
+        change)
+    select sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at,
+        nextval('gate_change')
+    from unnest($1::text[], $2::bigint[], $3::text[], $4::boolean[], $5::bigint[], $6::integer[], $7::text[],
+        $8::interval[], $9::timestamptz[])
+        as row (sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at)
+    order by sequence_id
+    on conflict (sequence_id) do update set state_version = excluded.state_version, status = excluded.status,
+        open = excluded.open, epoch = excluded.epoch, version = excluded.version, campaign = excluded.campaign,
+        clock_offset = excluded.clock_offset, paused_at = excluded.paused_at, change = excluded.change
+    returning sequence_id
+)
+select pg_notify(current_schema() || '.gate', '') from saved limit 1
+"""
+
+_ERASE: Final = "delete from gate where sequence_id = $1"
+
+_CLOCKS: Final = """
+select sequence_id, paused_at, resumed_at, offset_before, offset_after
+from gate_clock where sequence_id = any($1::text[]) order by sequence_id, paused_at
+"""
+
+_REMEMBER: Final = """
+insert into gate_clock (sequence_id, paused_at, resumed_at, offset_before, offset_after)
+select sequence_id, paused_at, resumed_at, offset_before, offset_after
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::interval[], $5::interval[])
+    as row (sequence_id, paused_at, resumed_at, offset_before, offset_after)
+on conflict (sequence_id, paused_at) do update set resumed_at = excluded.resumed_at,
+    offset_before = excluded.offset_before, offset_after = excluded.offset_after
+"""
+
+_FORGET: Final = """
+delete from gate_clock where resumed_at < clock_timestamp() - $1::interval
+"""
+
+_ERASE_CLOCK: Final = "delete from gate_clock where sequence_id = $1"
+
+_GONE: Final = "select sequence_id from deleted_sequence where sequence_id = any($1::text[])"
+
+_BURY: Final = """
+insert into deleted_sequence (sequence_id) select unnest($1::text[]) on conflict (sequence_id) do nothing
+"""
+
+
+async def load(conn: Conn, sequence_ids: Sequence[str]) -> dict[str, Gate]:
+    """The gates of these sequences, as far as they are known."""
+    rows = await conn.fetch(_LOAD, sequence_ids)
+    return {
+        row["sequence_id"]: Gate(
+            sequence_id=row["sequence_id"],
+            state_version=row["state_version"],
+            status=cast(Status, row["status"]),
+            open=row["open"],
+            epoch=row["epoch"],
+            version=row["version"],
+            campaign=row["campaign"],
+            clock_offset=row["clock_offset"],
+            paused_at=row["paused_at"],
+        )
+        for row in rows
+    }
+
+
+async def save(conn: Conn, gates: Sequence[Gate]) -> None:
+    """Write gates, and wake the senders when the transaction commits. The caller holds the exclusive gate lock."""
+    await conn.execute(
+        _SAVE,
+        [gate.sequence_id for gate in gates],
+        [gate.state_version for gate in gates],
+        [gate.status for gate in gates],
+        [gate.open for gate in gates],
+        [gate.epoch for gate in gates],
+        [gate.version for gate in gates],
+        [gate.campaign for gate in gates],
+        [gate.clock_offset for gate in gates],
+        [gate.paused_at for gate in gates],
+    )
+
+
+async def erase(conn: Conn, sequence_id: str) -> int:
+    """Drop the gate of a sequence that is erased; whether it was there, as a number."""
+    return int((await conn.execute(_ERASE, sequence_id)).rsplit(" ", 1)[1])
+
+
+async def clocks(conn: Conn, sequence_ids: Sequence[str]) -> dict[str, tuple[Stretch, ...]]:
+    """The past pauses of these sequences, oldest first."""
+    past: dict[str, tuple[Stretch, ...]] = {}
+    for sequence_id, *stretch in await conn.fetch(_CLOCKS, sequence_ids):
+        past[sequence_id] = (*past.get(sequence_id, ()), Stretch(*stretch))
+    return past
+
+
+async def remember(conn: Conn, stretches: Sequence[tuple[str, Stretch]]) -> None:
+    """Keep pauses that are over, for enrollments that are heard of late."""
+    await conn.execute(
+        _REMEMBER,
+        [sequence_id for sequence_id, _ in stretches],
+        [stretch.paused_at for _, stretch in stretches],
+        [stretch.resumed_at for _, stretch in stretches],
+        [stretch.offset_before for _, stretch in stretches],
+        [stretch.offset_after for _, stretch in stretches],
+    )
+
+
+async def forget(conn: Conn, *, older_than: timedelta) -> None:
+    """Drop pauses that are older than any enrollment that may still be heard of."""
+    await conn.execute(_FORGET, older_than)
+
+
+async def erase_clock(conn: Conn, sequence_id: str) -> int:
+    """Drop the past pauses of a sequence; how many there were."""
+    return int((await conn.execute(_ERASE_CLOCK, sequence_id)).rsplit(" ", 1)[1])
+
+
+async def gone(conn: Conn, sequence_ids: Sequence[str]) -> set[str]:
+    """Those of these sequences that are deleted."""
+    return {row["sequence_id"] for row in await conn.fetch(_GONE, sequence_ids)}
+
+
+async def bury(conn: Conn, sequence_ids: Sequence[str]) -> None:
+    """Remember that these sequences are deleted: nothing late brings them back."""
+    await conn.execute(_BURY, sequence_ids)

@@ -1,0 +1,165 @@
+"""Receipts that are owed: each is given once, when the last claim made before the stop has ended."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from chassis.pool import Conn
+
+from delivery.domain.ending import Owed
+
+_OWE_SEQUENCE: Final = """
+insert into sequence_halt (sequence_id, epoch, dropped, in_flight, erase, cause, closed_at)
+select sequence_id, epoch, dropped, in_flight, erase, cause, clock_timestamp()
+from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::jsonb[])
+    as row (sequence_id, epoch, dropped, in_flight, erase, cause)
+on conflict (sequence_id, epoch) do update set erase = sequence_halt.erase or excluded.erase
+"""
+
+# As JSON, for arrays of different lengths make no array.
+_OWE_CONTACTS: Final = """
+insert into contact_halt (removal_id, contact_id, enrollment_ids, waiting_ids, waiting_tokens, dropped, in_flight,
+    cause)
+select removal_id, contact_id, enrollment_ids, waiting_ids, waiting_tokens, dropped, in_flight, cause
+from jsonb_to_recordset($1::jsonb) as row (removal_id text, contact_id text, enrollment_ids uuid[], waiting_ids uuid[],
+    waiting_tokens bigint[], dropped bigint, in_flight bigint, cause jsonb)
+on conflict (removal_id) do nothing
+"""
+
+_OWED_SEQUENCES: Final = "select sequence_id, epoch from sequence_halt"
+
+_OWED_CONTACTS: Final = "select removal_id from contact_halt"
+
+# What is claimed is found through the claims, which are few. A row that bears another token, or none, is booked.
+_SETTLE_SEQUENCES: Final = """
+delete from sequence_halt h
+where not exists (
+        select from claim c cross join lateral unnest(c.enrollment_ids) as held (enrollment_id)
+        join pending p on p.enrollment_id = held.enrollment_id and p.token = c.token
+        where p.sequence_id = h.sequence_id and p.epoch < h.epoch
+    )
+    or exists (
+        select from unnest($1::text[], $2::bigint[]) as lapsed (sequence_id, epoch)
+        where lapsed.sequence_id = h.sequence_id and lapsed.epoch = h.epoch
+    )
+returning h.sequence_id, h.epoch, h.dropped, h.in_flight, h.erase, h.cause, clock_timestamp() as halted_at
+"""
+
+_SETTLE_CONTACTS: Final = """
+delete from contact_halt h
+where not exists (
+        select from unnest(h.waiting_ids, h.waiting_tokens) as held (enrollment_id, token)
+        join pending p on p.enrollment_id = held.enrollment_id and p.token = held.token
+    )
+    or h.removal_id = any($1::text[])
+returning h.removal_id, h.contact_id, h.enrollment_ids::text[], h.dropped, h.in_flight, h.cause, clock_timestamp()
+"""
+
+_ERASE: Final = "delete from sequence_halt where sequence_id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceHalt:
+    """A stop of a sequence that is owed a receipt."""
+
+    sequence_id: str
+    epoch: int
+    dropped: int
+    in_flight: int
+    erases: bool
+    cause: Mapping[str, Any] | None
+    """None where nobody waits for the receipt."""
+
+
+@dataclass(frozen=True, slots=True)
+class HaltedSequence:
+    """A stop that holds."""
+
+    halt: SequenceHalt
+    halted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HaltedContact:
+    """A removal that holds."""
+
+    removal_id: str
+    contact_id: str
+    enrollment_ids: tuple[str, ...]
+    dropped: int
+    in_flight: int
+    cause: Mapping[str, Any]
+    halted_at: datetime
+
+
+async def owe_sequences(conn: Conn, halts: Sequence[SequenceHalt]) -> None:
+    """Note receipts in the transaction that closes the gates."""
+    await conn.execute(
+        _OWE_SEQUENCE,
+        [halt.sequence_id for halt in halts],
+        [halt.epoch for halt in halts],
+        [halt.dropped for halt in halts],
+        [halt.in_flight for halt in halts],
+        [halt.erases for halt in halts],
+        [None if halt.cause is None else orjson.dumps(halt.cause).decode() for halt in halts],
+    )
+
+
+async def owe_contacts(conn: Conn, receipts: Sequence[tuple[Owed, Mapping[str, Any]]]) -> None:
+    """Note receipts in the transaction that ends the enrollments, each with its cause."""
+    rows = [
+        {
+            "removal_id": owed.removal_id,
+            "contact_id": owed.contact_id,
+            "enrollment_ids": owed.enrollment_ids,
+            "waiting_ids": list(owed.waits_for),
+            "waiting_tokens": list(owed.waits_for.values()),
+            "dropped": owed.dropped,
+            "in_flight": owed.in_flight,
+            "cause": cause,
+        }
+        for owed, cause in receipts
+    ]
+    await conn.execute(_OWE_CONTACTS, orjson.dumps(rows).decode())
+
+
+async def owed_sequences(conn: Conn) -> list[tuple[str, int]]:
+    """The stops (sequence, epoch) that are owed a receipt."""
+    return [(row[0], row[1]) for row in await conn.fetch(_OWED_SEQUENCES)]
+
+
+async def owed_contacts(conn: Conn) -> list[str]:
+    """The removals that are owed a receipt."""
+    return [row[0] for row in await conn.fetch(_OWED_CONTACTS)]
+
+
+async def settle_sequences(conn: Conn, *, lapsed: Sequence[tuple[str, int]] = ()) -> list[HaltedSequence]:
+    """Take the receipts that can be given: no claim made before the stop is open, or it is among `lapsed`."""
+    rows = await conn.fetch(_SETTLE_SEQUENCES, [one[0] for one in lapsed], [one[1] for one in lapsed])
+    return [
+        HaltedSequence(
+            SequenceHalt(
+                sequence_id=row["sequence_id"],
+                epoch=row["epoch"],
+                dropped=row["dropped"],
+                in_flight=row["in_flight"],
+                erases=row["erase"],
+                cause=None if row["cause"] is None else orjson.loads(row["cause"]),
+            ),
+            row["halted_at"],
+        )
+        for row in rows
+    ]
+
+
+async def settle_contacts(conn: Conn, *, lapsed: Sequence[str] = ()) -> list[HaltedContact]:
+    """Take the receipts that can be given: the claims that they wait for have ended, or it is among `lapsed`."""
+    rows = await conn.fetch(_SETTLE_CONTACTS, lapsed)
+    return [HaltedContact(row[0], row[1], tuple(row[2]), row[3], row[4], orjson.loads(row[5]), row[6]) for row in rows]
+
+
+async def erase(conn: Conn, sequence_id: str) -> int:
+    """Drop what is still owed of a sequence."""
+    return int((await conn.execute(_ERASE, sequence_id)).rsplit(" ", 1)[1])

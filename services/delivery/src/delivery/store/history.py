@@ -1,0 +1,64 @@
+"""What became of messages: append-only, by day."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from chassis.pool import Conn
+
+_APPEND: Final = """
+insert into message (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code,
+    attempt, due_at, ended_at)
+select message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code, attempt, due_at,
+    ended_at
+from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[],
+    $9::text[], $10::integer[], $11::timestamptz[], $12::timestamptz[])
+    as row (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code, attempt,
+        due_at, ended_at)
+"""
+
+_MAKE_PARTITIONS: Final = "select make_message_partitions($1)"
+
+_ERASE: Final = """
+delete from message
+where sequence_id = $1 and ended_at <= (
+    select max(ended_at) from (
+        select ended_at from message where sequence_id = $1 order by ended_at limit $2
+    ) as oldest
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A message that has ended."""
+
+    message_id: str
+    enrollment_id: str
+    sequence_id: str
+    contact_id: str
+    step_id: str
+    version: int
+    channel: str
+    outcome: str
+    code: str | None
+    attempt: int
+    due_at: datetime
+    ended_at: datetime
+
+
+async def append(conn: Conn, ended: Sequence[Ended]) -> None:
+    """Add messages that have ended."""
+    await conn.execute(_APPEND, *([getattr(one, name) for one in ended] for name in Ended.__slots__))
+
+
+async def make_partitions(conn: Conn, *, days_ahead: int) -> int:
+    """Make the partitions of today and of the days to come; how many were missing."""
+    made: int = await conn.fetchval(_MAKE_PARTITIONS, days_ahead)
+    return made
+
+
+async def erase(conn: Conn, sequence_id: str, *, limit: int) -> int:
+    """Drop about so many of the oldest messages of a sequence; how many."""
+    return int((await conn.execute(_ERASE, sequence_id, limit)).rsplit(" ", 1)[1])

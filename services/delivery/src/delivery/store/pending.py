@@ -1,0 +1,183 @@
+"""The queue: one row per live enrollment, with its next message. Claiming and booking are the senders'."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from asyncpg import Record
+from chassis.pool import Conn
+
+from delivery.domain.ending import Held
+from delivery.domain.entry import Entry, Replanned, Row
+from delivery.domain.plan import Planned
+
+# An end that was heard before wins, and nothing late enters a sequence that is deleted.
+_ENTER: Final = """
+insert into pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, due_active,
+    base_active)
+select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, due_active, base_active
+from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::text[], $7::text[],
+    $8::timestamptz[], $9::timestamptz[])
+    as row (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, due_active, base_active)
+where not exists (select from ended e where e.enrollment_id = row.enrollment_id)
+    and not exists (select from deleted_sequence d where d.sequence_id = row.sequence_id)
+on conflict (enrollment_id) do nothing
+returning sequence_id
+"""
+
+# A claim that is not committed yet holds the row: this waits for it, and then sees its token.
+_HOLD: Final = """
+select p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted
+from pending p left join gate g on g.sequence_id = p.sequence_id
+where p.enrollment_id = any($1::uuid[])
+order by p.enrollment_id
+for update of p
+"""
+
+# Few: what senders hold at the moment, of rows whose enrollment had ended already.
+_HALTED_OF: Final = """
+select p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted
+from claim c cross join lateral unnest(c.enrollment_ids) as held (enrollment_id)
+join pending p on p.enrollment_id = held.enrollment_id and p.token = c.token
+left join gate g on g.sequence_id = p.sequence_id
+where p.halted and p.contact_id = any($1::text[])
+"""
+
+_DROP: Final = "delete from pending where enrollment_id = any($1::uuid[]) and token is null"
+
+_HALT: Final = """
+update pending set halted = true where enrollment_id = any($1::uuid[]) and token is not null and not halted
+"""
+
+_UNPLANNED: Final = """
+select p.enrollment_id::text as enrollment_id, p.sequence_id, p.contact_id, p.entered_version, p.version, p.step_id,
+    p.base_active, p.ended
+from gate g cross join lateral (
+    select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, base_active, ended
+    from pending
+    where sequence_id = g.sequence_id and lane is null
+    limit $1 for update skip locked
+) as p
+where g.version is not null and g.status <> 'deleted'
+limit $1
+"""
+
+_OUTDATED: Final = """
+select enrollment_id::text as enrollment_id, sequence_id, contact_id, entered_version, version, step_id, base_active,
+    ended, lane, due_active
+from pending
+where sequence_id = $1 and lane is not null and (lane, due_active, pending.enrollment_id) > ($3, $4, $5::uuid)
+    and version < $2 and token is null and attempt = 0
+order by lane, due_active, pending.enrollment_id
+limit $6 for update skip locked
+"""
+
+_REPLAN: Final = """
+update pending p set version = planned.version, step_id = planned.step_id, lane = planned.lane,
+    due_active = planned.due_active, base_active = planned.base_active
+from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
+    as planned (enrollment_id, version, step_id, lane, due_active, base_active)
+where p.enrollment_id = planned.enrollment_id and p.token is null
+"""
+
+_COUNT: Final = "select count(*) from pending where sequence_id = $1 and token is null"
+
+_ERASE: Final = """
+delete from pending where enrollment_id = any(array(
+    select enrollment_id from pending where sequence_id = $1 order by enrollment_id limit $2 for update
+))
+"""
+
+
+async def enter(conn: Conn, entries: Sequence[Entry]) -> list[str]:
+    """Put enrollments into the queue; the sequence of each one that got in."""
+    plans = [entry.planned for entry in entries]
+    rows = await conn.fetch(
+        _ENTER,
+        [entry.enrollment_id for entry in entries],
+        [entry.sequence_id for entry in entries],
+        [entry.contact_id for entry in entries],
+        [entry.entered_version for entry in entries],
+        [plan and plan.version for plan in plans],
+        [plan and plan.step_id for plan in plans],
+        [plan and plan.lane for plan in plans],
+        [plan and plan.due_active for plan in plans],
+        [entry.base_active for entry in entries],
+    )
+    return [row["sequence_id"] for row in rows]
+
+
+async def hold(conn: Conn, enrollment_ids: Sequence[str]) -> list[Held]:
+    """Lock the rows of these enrollments, in order, after every claim that is being made of them."""
+    return [Held(*row) for row in await conn.fetch(_HOLD, enrollment_ids)]
+
+
+async def halted_of(conn: Conn, contact_ids: Sequence[str]) -> list[Held]:
+    """Rows of these contacts that a sender holds although their enrollment has ended."""
+    return [Held(*row) for row in await conn.fetch(_HALTED_OF, contact_ids)]
+
+
+async def drop(conn: Conn, enrollment_ids: Sequence[str]) -> None:
+    """Take rows out of the queue that nobody holds."""
+    await conn.execute(_DROP, enrollment_ids)
+
+
+async def halt(conn: Conn, enrollment_ids: Sequence[str]) -> None:
+    """Mark rows that a sender holds: nothing follows what it does."""
+    await conn.execute(_HALT, enrollment_ids)
+
+
+async def unplanned(conn: Conn, *, limit: int) -> list[Row]:
+    """Lock rows that wait to be planned and can be."""
+    return [_row(row) for row in await conn.fetch(_UNPLANNED, limit)]
+
+
+async def outdated(
+    conn: Conn, sequence_id: str, *, version: int, after: tuple[str, datetime, str], limit: int
+) -> tuple[list[Row], tuple[str, datetime, str]]:
+    """Lock rows planned under an older version that nobody has tried to send, behind a place in the queue.
+
+    Also gives the place behind the last of them. Rows that others hold are passed over: whoever claims one later sees
+    that its version is old.
+    """
+    rows = await conn.fetch(_OUTDATED, sequence_id, version, *after, limit)
+    place = (rows[-1]["lane"], rows[-1]["due_active"], rows[-1]["enrollment_id"]) if rows else after
+    return [_row(row) for row in rows], place
+
+
+async def replan(conn: Conn, rows: Sequence[Replanned]) -> None:
+    """Write the plans of rows that are locked."""
+    planned = [(row, row.outcome) for row in rows if isinstance(row.outcome, Planned)]
+    await conn.execute(
+        _REPLAN,
+        [row.row.enrollment_id for row, _ in planned],
+        [plan.version for _, plan in planned],
+        [plan.step_id for _, plan in planned],
+        [plan.lane for _, plan in planned],
+        [plan.due_active for _, plan in planned],
+        [row.base_active for row, _ in planned],
+    )
+
+
+async def count(conn: Conn, sequence_id: str) -> int:
+    """How many rows of a sequence nobody holds: what the books call pending."""
+    counted: int = await conn.fetchval(_COUNT, sequence_id)
+    return counted
+
+
+async def erase(conn: Conn, sequence_id: str, *, limit: int) -> int:
+    """Drop rows of a sequence, after whoever is booking them; how many."""
+    return int((await conn.execute(_ERASE, sequence_id, limit)).rsplit(" ", 1)[1])
+
+
+def _row(row: Record) -> Row:
+    return Row(
+        enrollment_id=row["enrollment_id"],
+        sequence_id=row["sequence_id"],
+        contact_id=row["contact_id"],
+        entered_version=row["entered_version"],
+        version=row["version"],
+        step_id=row["step_id"],
+        base_active=row["base_active"],
+        ended=tuple(row["ended"]),
+    )
