@@ -104,6 +104,7 @@ create table message (
     provider_message_id text        null
 ) partition by range (ended_at);
 create index message_sequence on message (sequence_id, ended_at);
+create index message_reported on message (message_id);          -- providers' reports name it
 create table message_rest partition of message default;
 
 -- Makes the partitions of today and of the days to come. It runs as the owner of the schema: only an owner may.

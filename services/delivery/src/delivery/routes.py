@@ -25,9 +25,8 @@ from sluice_contracts.sequences import (
 )
 
 from delivery.handlers import commands, contacts, ends, entries, sequences
+from delivery.store.control import CONTROL_TOPICS
 
-CONTROL_TOPICS: Final = (topics.SEQUENCES_EVENTS, topics.ENROLLMENT_CONTROL)
-"""What stops travel on: senders send only while the readers of these have caught up."""
 SEQUENCE_STATES: Final = (
     SequenceSaved,
     SequencePublished,

@@ -1,1 +1,35 @@
-"""What delivery does by itself: receipts, expired leases, planning, books, erasure, upkeep."""
+"""What runs besides the consumers: planning and receipts in `plan`, senders in `send`, reports in `receive`."""
+
+from typing import Final
+
+from chassis.drain import Loop
+from chassis.health import Health
+from messaging import Service
+
+from delivery.loops.bookkeeper import Bookkeeper
+from delivery.loops.eraser import Eraser
+from delivery.loops.halter import Halter
+from delivery.loops.planner import Planner
+from delivery.loops.reaper import Reaper
+from delivery.loops.rounds import Rounds
+from delivery.loops.upkeep import Upkeep
+
+HALTER_REST_SECONDS: Final = 0.02
+PLANNER_REST_SECONDS: Final = 0.1
+REAPER_REST_SECONDS: Final = 0.5
+BOOKKEEPER_REST_SECONDS: Final = 0.5
+ERASER_REST_SECONDS: Final = 0.25
+UPKEEP_REST_SECONDS: Final = 3_600.0
+
+
+def build(service: Service, health: Health, *, halt_wait_seconds: float) -> list[Loop]:
+    """The loops of `plan`."""
+    rounds = {
+        "halter": (Halter(service, wait_seconds=halt_wait_seconds).go_round, HALTER_REST_SECONDS),
+        "reaper": (Reaper(service, wait_seconds=halt_wait_seconds).go_round, REAPER_REST_SECONDS),
+        "planner": (Planner(service).go_round, PLANNER_REST_SECONDS),
+        "bookkeeper": (Bookkeeper(service).go_round, BOOKKEEPER_REST_SECONDS),
+        "eraser": (Eraser(service).go_round, ERASER_REST_SECONDS),
+        "upkeep": (Upkeep(service).go_round, UPKEEP_REST_SECONDS),
+    }
+    return [Rounds(name, go, rest_seconds=rest, health=health) for name, (go, rest) in rounds.items()]

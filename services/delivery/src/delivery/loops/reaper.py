@@ -16,7 +16,7 @@ from delivery.domain.lapse import LEASE_OVER, Claimed, Lapse, lapse
 from delivery.domain.plan import Finished, Planned
 from delivery.handlers.entries import load_known
 from delivery.loops.watch import Watch
-from delivery.store import books, claims, history, locks
+from delivery.store import books, history, lapsed, locks
 
 log = structlog.get_logger()
 
@@ -33,18 +33,18 @@ class Reaper:
     async def go_round(self) -> bool:
         """End the claims that are over; True where some are left."""
         async with self._service.pool.acquire() as conn:
-            present = await claims.open_tokens(conn)
-        lapsed = self._claims.lapsed(present)
-        for token in islice(lapsed, CLAIMS_PER_ROUND_MAX):
+            present = await lapsed.open_tokens(conn)
+        over = self._claims.lapsed(present)
+        for token in islice(over, CLAIMS_PER_ROUND_MAX):
             async with self._service.begin() as tx:
                 await reap(tx, token)
-        return len(lapsed) > CLAIMS_PER_ROUND_MAX
+        return len(over) > CLAIMS_PER_ROUND_MAX
 
 
 async def reap(tx: Tx, token: int) -> None:
     """End one claim: each of its rows is claimable again, or its message is unknown and the next step follows."""
     await locks.share_gates(tx.conn)
-    rows = await claims.hold(tx.conn, token)
+    rows = await lapsed.hold(tx.conn, token)
     known = await load_known(
         tx.conn,
         {row.sequence_id for row in rows},
@@ -52,10 +52,10 @@ async def reap(tx: Tx, token: int) -> None:
     )
     lapses = [_decide(row, known, now=tx.now) for row in rows]
     unknown = [one for one in lapses if not one.released]
-    await claims.release(tx.conn, token, [one.row.enrollment_id for one in lapses if one.released])
-    await claims.move_on(tx.conn, token, unknown)
-    await claims.end(tx.conn, token, [o.row.enrollment_id for o in unknown if not isinstance(o.next, Planned)])
-    await claims.close(tx.conn, token)
+    await lapsed.release(tx.conn, token, [one.row.enrollment_id for one in lapses if one.released])
+    await lapsed.move_on(tx.conn, token, unknown)
+    await lapsed.end(tx.conn, token, [o.row.enrollment_id for o in unknown if not isinstance(o.next, Planned)])
+    await lapsed.close(tx.conn, token)
     await history.append(tx.conn, [_ended(one, known, tx.now) for one in unknown])
     await books.add(tx.conn, by_sequence((one.row.sequence_id, one.books) for one in lapses))
     _say(tx, unknown, token)

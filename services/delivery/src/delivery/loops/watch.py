@@ -7,7 +7,7 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Watch(Generic[K]):
-    """Since when each of some things has been there. A new process starts to count anew: it waits longer, never less."""
+    """Since when each of some things has been there. A new process counts anew: it waits longer, never less."""
 
     def __init__(self, seconds: float, *, monotonic: Callable[[], float]) -> None:
         self._seconds = seconds

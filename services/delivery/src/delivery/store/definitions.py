@@ -37,12 +37,17 @@ async def save(conn: Conn, definitions: Mapping[tuple[str, int], Mapping[str, An
 
 async def load(conn: Conn, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Definition]:
     """The steps of these versions, as far as they are known."""
+    return {
+        (sequence_id, version): read_definition(version, document)
+        for (sequence_id, version), document in (await documents(conn, wanted)).items()
+    }
+
+
+async def documents(conn: Conn, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], dict[str, Any]]:
+    """These versions as they were published, as far as they are known."""
     places = sorted(set(wanted))
     rows = await conn.fetch(_LOAD, [place[0] for place in places], [place[1] for place in places])
-    return {
-        (row["sequence_id"], row["version"]): read_definition(row["version"], orjson.loads(row["definition"]))
-        for row in rows
-    }
+    return {(row["sequence_id"], row["version"]): orjson.loads(row["definition"]) for row in rows}
 
 
 async def erase(conn: Conn, sequence_id: str) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from chassis.pool import Conn
 
@@ -19,6 +19,11 @@ from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::inte
 """
 
 _MAKE_PARTITIONS: Final = "select make_message_partitions($1)"
+
+_OF_MESSAGES: Final = """
+select message_id::text, enrollment_id::text, sequence_id, contact_id, step_id, version, channel, attempt
+from message where message_id = any($1::uuid[])
+"""
 
 _ERASE: Final = """
 delete from message
@@ -46,6 +51,24 @@ class Ended:
     attempt: int
     due_at: datetime
     ended_at: datetime
+
+
+class Sent(NamedTuple):
+    """Which message an id stands for."""
+
+    message_id: str
+    enrollment_id: str
+    sequence_id: str
+    contact_id: str
+    step_id: str
+    version: int
+    channel: str
+    attempt: int
+
+
+async def of_messages(conn: Conn, message_ids: Sequence[str]) -> dict[str, Sent]:
+    """The messages with these ids that have ended, by id."""
+    return {row[0]: Sent(*row) for row in await conn.fetch(_OF_MESSAGES, message_ids)}
 
 
 async def append(conn: Conn, ended: Sequence[Ended]) -> None:

@@ -1,6 +1,7 @@
-"""What a sender holds in memory of the gates, and whether stops are being heard at all."""
+"""What a sender knows of the gates, and whether stops are being heard at all."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -8,25 +9,14 @@ import structlog
 from chassis.clock import monotonic, sleep_unless, utc_now
 from chassis.health import Health
 from chassis.pool import Conn, Pool
-from sluice_contracts import topics
+
+from delivery.store import control
+from delivery.store.control import CONTROL_TOPICS, GATE_CHANNEL, Beat
 
 log = structlog.get_logger()
 
 REFRESH_SECONDS: Final = 0.1
-CONTROL_TOPICS: Final = (topics.SEQUENCES_EVENTS, topics.ENROLLMENT_CONTROL)
-GATE_CHANNEL: Final = "delivery.gate"
-
-_GATES: Final = """
-select sequence_id, epoch, open, change from gate where change > $1 order by change
-"""
-
-_BEATS: Final = """
-select topic, partition, beat, partitions from consumer_offset where topic = any($1::text[])
-"""
-
-_NOW: Final = """
-select clock_timestamp()
-"""
+STALL_SECONDS_MAX: Final = 60.0
 
 
 class Control:
@@ -44,7 +34,7 @@ class Control:
         self._change = 0
         self._gates: dict[str, int] = {}
         self._beats: dict[tuple[str, int], int] = {}
-        self._changed_at: dict[tuple[str, int], float] = {}
+        self._risen_at: dict[tuple[str, int], float] = {}
         self._fresh_until = 0.0
         self._clock: tuple[datetime, float] = (utc_now(), monotonic())
         self._woken = asyncio.Event()
@@ -64,7 +54,9 @@ class Control:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the copy fresh until stopped; while that fails it goes stale by itself."""
+        self._health.ready("control", False)
         while not stop.is_set():
+            self._health.beat("control", every_seconds_max=STALL_SECONDS_MAX)
             try:
                 async with self._pool.acquire() as conn:
                     await conn.add_listener(GATE_CHANNEL, self._wake)
@@ -76,42 +68,44 @@ class Control:
             except Exception as error:
                 log.warning("control_not_refreshed", error=type(error).__name__)
                 await sleep_unless(stop, REFRESH_SECONDS)
+        self._health.forget("control")
 
     async def _refresh(self, conn: Conn, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self._woken.clear()
             asked = monotonic()
-            for sequence_id, epoch, is_open, change in await conn.fetch(_GATES, self._change):
-                if is_open:
-                    self._gates[sequence_id] = epoch
+            for gate in await control.gates(conn, after=self._change):
+                if gate.open:
+                    self._gates[gate.sequence_id] = gate.epoch
                 else:
-                    self._gates.pop(sequence_id, None)
-                self._change = change
-            self._clock = (await conn.fetchval(_NOW), monotonic())
-            self._hear(asked, [tuple(row) for row in await conn.fetch(_BEATS, CONTROL_TOPICS)])
-            self._health.beat("control", every_seconds_max=30)
+                    self._gates.pop(gate.sequence_id, None)
+                self._change = gate.change
+            self._clock = (await control.now(conn), monotonic())
+            self._hear(asked, await control.beats(conn))
+            self._health.beat("control", every_seconds_max=STALL_SECONDS_MAX)
             try:
                 async with asyncio.timeout(REFRESH_SECONDS):
                     await self._woken.wait()
             except TimeoutError:
                 continue
 
-    def _hear(self, asked: float, rows: list[tuple[str, int, int, int]]) -> None:
-        """A beat counts from when it was asked for and had risen; every partition of every control topic must beat."""
-        missing = False
+    def _hear(self, asked: float, beats: Sequence[Beat]) -> None:
+        """A beat counts from when it was asked for and had risen; every partition of every control topic must beat.
+
+        The copy of the gates is at least as fresh: it was asked for in the same round, before the beats.
+        """
+        whole = True
         for topic in CONTROL_TOPICS:
-            own = [row for row in rows if row[0] == topic]
-            missing |= not own or len(own) < max(row[3] for row in own)
-        for topic, partition, beat, _ in rows:
-            place = (topic, partition)
-            known = self._beats.get(place)
+            own = [beat for beat in beats if beat.topic == topic]
+            whole = whole and bool(own) and len(own) >= max(beat.partitions for beat in own)
+        for topic, partition, beat, _ in beats:
+            known = self._beats.get((topic, partition))
             if known is not None and beat != known:
-                self._changed_at[place] = asked
-            self._beats[place] = beat
-        oldest = min((self._changed_at.get((topic, partition), 0.0) for topic, partition, _, _ in rows), default=0.0)
+                self._risen_at[topic, partition] = asked
+            self._beats[topic, partition] = beat
+        oldest = min((self._risen_at.get((beat.topic, beat.partition), 0.0) for beat in beats), default=0.0)
         was = self.fresh()
-        # The copy itself may be as old as the beats: both are bounded by the same time.
-        self._fresh_until = 0.0 if missing or oldest == 0.0 else oldest + self._staleness_seconds_max
+        self._fresh_until = oldest + self._staleness_seconds_max if whole and oldest else 0.0
         if was != self.fresh():
             log.info("control_heard" if self.fresh() else "control_unheard")
         self._health.ready("control", self.fresh())

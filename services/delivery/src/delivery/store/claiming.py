@@ -1,4 +1,4 @@
-"""Claims: what is due, of open gates, in lanes that have room, taken before the network is touched."""
+"""Claims: due messages of open gates and lanes that have room, taken before the network is touched."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Final
 
 from chassis.pool import Conn
-
-from delivery.store import locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +91,16 @@ async def probe(conn: Conn, lanes: Sequence[str]) -> list[tuple[str, str]]:
 
 
 async def claim(conn: Conn, rooms: Mapping[tuple[str, str], int], *, owner: str) -> list[Claimed]:
-    """Take at most `rooms[(sequence, lane)]` due messages of each; committed when this returns.
+    """Take at most `rooms[(sequence, lane)]` due messages of each.
 
-    The shared lock is held to the commit, and taken before the snapshot in which gates are read: a stop that holds the
-    exclusive one has seen every claim made before it, and no claim made after it sees an open gate.
+    The caller shares the gates (`locks.share_gates`) since before this statement and to its commit: a stop that holds
+    the exclusive lock has seen every claim made before it, and no claim made after it sees an open gate.
     """
-    async with conn.transaction():
-        await locks.share_gates(conn)
-        rows = await conn.fetch(
-            _CLAIM,
-            [sequence_id for sequence_id, _ in rooms],
-            [lane for _, lane in rooms],
-            list(rooms.values()),
-            owner,
-        )
+    rows = await conn.fetch(
+        _CLAIM,
+        [sequence_id for sequence_id, _ in rooms],
+        [lane for _, lane in rooms],
+        list(rooms.values()),
+        owner,
+    )
     return [Claimed(*row) for row in rows]

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from chassis.pool import Pool
@@ -12,15 +12,10 @@ from templates import CompiledMessage, Contact, TemplateFault, compile_message
 
 from delivery.channels.base import Content, Outgoing
 from delivery.domain.plan import Definition, read_definition
-from delivery.send.claim import Claimed
+from delivery.store import definitions
+from delivery.store.claiming import Claimed
 
 DEFINITIONS_KEPT_MAX: Final = 2_000
-
-_LOAD: Final = """
-select d.sequence_id, d.version, d.definition
-from definition d join unnest($1::text[], $2::integer[]) as w (sequence_id, version)
-    on d.sequence_id = w.sequence_id and d.version = w.version
-"""
 
 
 class NoContent(Exception):
@@ -54,9 +49,8 @@ class Contents:
         missing = [key for key in wanted if key not in self._versions]
         if missing:
             async with self._pool.acquire() as conn:
-                found = await conn.fetch(_LOAD, [key[0] for key in missing], [key[1] for key in missing])
-            for sequence_id, version, definition in found:
-                raw: dict[str, Any] = orjson.loads(definition)
+                found = await definitions.documents(conn, missing)
+            for (sequence_id, version), raw in found.items():
                 document = Document.model_validate(raw)
                 self._versions[sequence_id, version] = Version(read_definition(version, raw), document, {})
         for key in wanted:
@@ -65,9 +59,14 @@ class Contents:
         while len(self._versions) > max(DEFINITIONS_KEPT_MAX, len(wanted)):
             self._versions.popitem(last=False)
 
-    def steps(self, sequence_id: str, version: int) -> Definition:
-        """A version that was loaded, as planning sees it."""
-        return self._versions[sequence_id, version].plan
+    def holds(self, row: Claimed) -> bool:
+        """Whether the row's versions are here; where many others came since, they have made room."""
+        return (row.sequence_id, row.version) in self._versions and (row.sequence_id, row.newest) in self._versions
+
+    def steps(self, sequence_id: str, version: int) -> Definition | None:
+        """A version, as planning sees it; None where it is not here."""
+        found = self._versions.get((sequence_id, version))
+        return None if found is None else found.plan
 
     def outgoing(self, row: Claimed, message_id: str) -> Outgoing:
         """The message, rendered for its contact; NoContent where that cannot be."""

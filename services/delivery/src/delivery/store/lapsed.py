@@ -1,4 +1,4 @@
-"""Claims whose lease is over. Claiming and booking are the senders' (`delivery.send`)."""
+"""Claims whose lease is over. Claiming is in `claiming`, booking in `booking`."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -1,0 +1,94 @@
+"""The composition root: settings become a pool, and the processes that share its schema."""
+
+import os
+import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from chassis import logging
+from chassis.clock import new_id
+from chassis.drain import run_until_stopped
+from chassis.health import Health
+from chassis.migrate import migrate as apply_migrations
+from chassis.pool import Pool, create_pool
+from chassis.settings import SettingsFault
+from messaging import MIGRATIONS, Service
+from messaging.pipeline import Pipeline
+
+from delivery import loops
+from delivery.channels.registry import build, rooms
+from delivery.channels.settings import ChannelSettings
+from delivery.loops.control import Control
+from delivery.loops.receiver import Receiver
+from delivery.loops.sender import Sender, SendLimits
+from delivery.routes import routes
+from delivery.settings import SCHEMA, DeliverySettings
+
+SOURCE: Final = "delivery"
+
+
+async def plan(settings: DeliverySettings) -> None:
+    """Hear, plan, halt and publish until SIGTERM or SIGINT; SystemExit(1) where a loop failed."""
+    async with _process(settings, "plan") as (pool, health):
+        health.ready("kafka", False)
+        service = Service(routes=routes(), pool=pool, kafka=settings.kafka_bootstrap_servers, health=health)
+        await run_until_stopped(
+            service.run,
+            *loops.build(service, health, halt_wait_seconds=settings.halt_wait_seconds),
+            drain_seconds_max=settings.drain_seconds_max,
+        )
+
+
+async def send(settings: DeliverySettings, channels: ChannelSettings) -> None:
+    """Send what is due until SIGTERM or SIGINT; what has left is finished, what has not is given back."""
+    limits = SendLimits(settings.lease_seconds_max, channels.send_seconds_max, settings.lease_margin_seconds)
+    if limits.start_seconds_max <= 0:
+        raise SettingsFault(
+            "SLUICE_LEASE_SECONDS_MAX must be longer than SLUICE_SEND_SECONDS_MAX and SLUICE_LEASE_MARGIN_SECONDS "
+            "together"
+        )
+    async with _process(settings, "send") as (pool, health):
+        control = Control(pool, staleness_seconds_max=settings.gate_staleness_seconds_max, health=health)
+        sender = Sender(
+            pool,
+            source=SOURCE,
+            owner=f"{platform.node()}:{os.getpid()}:{new_id()[:8]}",
+            channels=build(channels),
+            rooms=rooms(channels),
+            control=control,
+            limits=limits,
+            health=health,
+        )
+        await run_until_stopped(control.run, sender.run, drain_seconds_max=settings.drain_seconds_max)
+
+
+async def receive(settings: DeliverySettings) -> None:
+    """Take providers' reports until SIGTERM or SIGINT. `plan` publishes what follows from them."""
+    async with _process(settings, "receive") as (pool, health):
+        receiver = Receiver(
+            Pipeline(SCHEMA, SOURCE, pool),
+            host=settings.receive_host,
+            port=settings.receive_port,
+            app_secret=settings.whatsapp_app_secret,
+            verify_token=settings.whatsapp_verify_token,
+            health=health,
+        )
+        await run_until_stopped(receiver.run, drain_seconds_max=settings.drain_seconds_max)
+
+
+async def migrate(settings: DeliverySettings) -> list[str]:
+    """Bring the schema to the newest version; the names of the files that were applied."""
+    url = settings.migration_url or settings.database_url
+    return await apply_migrations(url.get_secret_value(), SCHEMA, [MIGRATIONS, settings.migrations_dir])
+
+
+@asynccontextmanager
+async def _process(settings: DeliverySettings, name: str) -> AsyncIterator[tuple[Pool, Health]]:
+    logging.configure(f"{SCHEMA}-{name}", settings.log_level)
+    health = Health()
+    async with (
+        await create_pool(settings, schema=SCHEMA, application=f"{SCHEMA}-{name}") as pool,
+        health.serve(settings.health_host, settings.health_port),
+    ):
+        yield pool, health

@@ -1,0 +1,254 @@
+"""One sender process: claim, check, send; as much at once as its channels have room for."""
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+from chassis.backoff import delays
+from chassis.clock import monotonic, sleep_unless
+from chassis.health import Health
+from chassis.pool import Pool, is_transient
+
+from delivery.channels.base import Channel, Result, SendStopped
+from delivery.loops.booker import Booker
+from delivery.loops.contents import Contents, NoContent
+from delivery.loops.control import Control
+from delivery.loops.outcomes import Outcomes, ending_of, message_id_of
+from delivery.store import claiming, locks
+from delivery.store.booking import Ending
+from delivery.store.claiming import Claimed
+
+log = structlog.get_logger()
+
+PROBE_SECONDS: Final = 0.05
+CLAIM_ROWS_MAX: Final = 500
+BOOKINGS_WAITING_MAX: Final = 2_000
+STALL_SECONDS_MAX: Final = 60.0
+OUTAGE_DELAY_SECONDS_MAX: Final = 5.0
+
+Place = tuple[str, str]
+"""A sequence and a lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendLimits:
+    """The bounds of one sender process, in seconds."""
+
+    lease_seconds_max: float
+    """From before the claim was asked for; the reaper waits longer than this."""
+    send_seconds_max: float
+    """No single send takes longer."""
+    margin_seconds: float
+
+    @property
+    def start_seconds_max(self) -> float:
+        """Later after the claim no send starts, for the lease might end before it does."""
+        return self.lease_seconds_max - self.send_seconds_max - self.margin_seconds
+
+
+@dataclass(slots=True)
+class Lane:
+    """One channel's claimed messages, and how many it takes at once."""
+
+    channel: Channel
+    room: int
+    waiting: deque["Work"] = field(default_factory=deque)
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    held: int = 0
+    """Claimed and not yet ended."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One claimed message on its way."""
+
+    row: Claimed
+    start_before: float
+    """On the monotonic clock."""
+
+
+class Sender:
+    """Sends what is due until stopped; then it gives back what it has not started and finishes what it has."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        source: str,
+        owner: str,
+        channels: Mapping[str, Channel],
+        rooms: Mapping[str, int],
+        control: Control,
+        limits: SendLimits,
+        health: Health,
+    ) -> None:
+        self._pool = pool
+        self._owner = owner
+        self._control = control
+        self._limits = limits
+        self._health = health
+        self._contents = Contents(pool)
+        self._outcomes = Outcomes(source, self._contents)
+        self._booker = Booker(pool, health=health)
+        self._lanes = {f"{name}:": Lane(channel, rooms[name]) for name, channel in channels.items()}
+        self._room_woken = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Claim, send and book until stopped."""
+        sent = asyncio.Event()
+        async with AsyncExitStack() as channels, asyncio.TaskGroup() as group:
+            booker = group.create_task(self._booker.run(sent, more_comes=self._is_sending))
+            for lane in self._lanes.values():
+                await lane.channel.open()
+                channels.push_async_callback(lane.channel.close)
+            workers = [group.create_task(self._work(lane)) for lane in self._lanes.values() for _ in range(lane.room)]
+            await self._claim_until(stop)
+            await self._drain()
+            for worker in workers:
+                worker.cancel()
+            sent.set()
+            self._booker.wake()
+            await booker
+
+    def _is_sending(self) -> bool:
+        return any(lane.held for lane in self._lanes.values())
+
+    # -- claiming
+
+    async def _claim_until(self, stop: asyncio.Event) -> None:
+        due: list[Place] = []
+        waits = delays(0.05, OUTAGE_DELAY_SECONDS_MAX)
+        while not stop.is_set():
+            self._health.beat("claims", every_seconds_max=STALL_SECONDS_MAX)
+            self._room_woken.clear()
+            rooms = self._rooms()
+            if not rooms or not self._control.fresh():
+                await sleep_unless(self._room_woken, PROBE_SECONDS)
+                continue
+            try:
+                due = [place for place in due if place[1] in rooms] or await self._probe(rooms)
+                if not due:
+                    await sleep_unless(stop, PROBE_SECONDS)
+                    continue
+                due = await self._claim(due, rooms)
+                waits = delays(0.05, OUTAGE_DELAY_SECONDS_MAX)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("claim_retried", error=type(error).__name__)
+                await sleep_unless(stop, next(waits))
+        self._health.forget("claims")
+
+    def _rooms(self) -> dict[str, int]:
+        """How much each lane takes now. One with little room waits for more, so that a claim is worth its price."""
+        if self._booker.waiting >= BOOKINGS_WAITING_MAX:
+            return {}
+        free = {name: min(lane.room - lane.held, CLAIM_ROWS_MAX) for name, lane in self._lanes.items()}
+        return {name: room for name, room in free.items() if room >= max(1, self._lanes[name].room // 4)}
+
+    async def _probe(self, rooms: Mapping[str, int]) -> list[Place]:
+        async with self._pool.acquire() as conn:
+            due = await claiming.probe(conn, list(rooms))
+        random.shuffle(due)
+        return due
+
+    async def _claim(self, due: Sequence[Place], rooms: Mapping[str, int]) -> list[Place]:
+        """Claim once, round robin over what is due; what is still due comes back, those not asked first."""
+        asked: dict[Place, int] = {}
+        for lane, room in rooms.items():
+            places = [place for place in due if place[1] == lane]
+            share = -(-room // len(places)) if places else 0
+            for place in places[: -(-room // share) if share else 0]:
+                asked[place] = share
+        lease_from = monotonic()
+        async with self._pool.acquire() as conn, conn.transaction():
+            await locks.share_gates(conn)
+            rows = await claiming.claim(conn, asked, owner=self._owner)
+        await self._take(rows, lease_from)
+        got = Counter((row.sequence_id, row.lane) for row in rows)
+        return [place for place in due if place not in asked] + [p for p in asked if got[p] >= asked[p]]
+
+    async def _take(self, rows: Sequence[Claimed], lease_from: float) -> None:
+        if not rows:
+            return
+        self._booker.expect(rows[0].token, len(rows))
+        for row in rows:
+            self._lanes[row.lane].held += 1
+        try:
+            await self._contents.load(rows)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("definitions_not_loaded", error=type(error).__name__)
+            for row in rows:
+                self._release(row)
+            return
+        for row in rows:
+            lane = self._lanes[row.lane]
+            lane.waiting.append(Work(row, lease_from + self._limits.start_seconds_max))
+            lane.woken.set()
+
+    async def _drain(self) -> None:
+        """Give back what was not started; wait for what was."""
+        for lane in self._lanes.values():
+            while lane.waiting:
+                self._release(lane.waiting.popleft().row)
+        while self._is_sending():
+            self._room_woken.clear()
+            await sleep_unless(self._room_woken, PROBE_SECONDS)
+
+    # -- sending
+
+    async def _work(self, lane: Lane) -> None:
+        while True:
+            while not lane.waiting:
+                lane.woken.clear()
+                await lane.woken.wait()
+            await self._send(lane, lane.waiting.popleft())
+
+    async def _send(self, lane: Lane, work: Work) -> None:
+        row = work.row
+        outdated = row.attempt == 1 and row.version != row.newest  # by an edit: it is planned again, not sent
+        if outdated or not self._contents.holds(row):
+            self._release(row)
+            return
+        if row.attributes is None or row.gone:
+            self._end(lane, row, Result.retry("contact_not_heard", "the contact is not known here yet"))
+            return
+
+        def check() -> None:
+            if monotonic() > work.start_before or not self._control.may_send(row.sequence_id, row.epoch):
+                raise SendStopped
+
+        try:
+            check()
+            outgoing = self._contents.outgoing(row, message_id_of(row))
+            result = await lane.channel.send(outgoing, before_first_byte=check)
+        except SendStopped:
+            self._release(row)
+        except NoContent as fault:
+            self._end(lane, row, Result.refused(fault.code, fault.detail))
+        except Exception as error:
+            log.exception("send_crashed", channel=row.channel)
+            self._end(lane, row, Result.unknown("internal", type(error).__name__))
+        else:
+            self._end(lane, row, result)
+
+    def _end(self, lane: Lane, row: Claimed, result: Result) -> None:
+        """Note how a claim ended; the booker writes it with others."""
+        ending: Ending = ending_of(row, result, idempotent=lane.channel.idempotent)
+        self._booker.take(self._outcomes.booking(row, ending, result, now=self._control.now()))
+        self._leave(row)
+
+    def _release(self, row: Claimed) -> None:
+        self._booker.take(self._outcomes.released(row))
+        self._leave(row)
+
+    def _leave(self, row: Claimed) -> None:
+        self._lanes[row.lane].held -= 1
+        self._room_woken.set()

@@ -1,0 +1,48 @@
+"""What delivery can be told, all as `SLUICE_…` in the environment. The channels' own are in `channels.settings`."""
+
+from pathlib import Path
+from typing import Final
+
+from chassis.settings import ServiceSettings
+from pydantic import Field, SecretStr, model_validator
+
+SCHEMA: Final = "delivery"
+MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
+
+BEAT_AGE_SECONDS_MAX: Final = 2.0
+"""How old a control reader's poll may be when it still confirms to be caught up, and how long the confirming takes."""
+
+
+class DeliverySettings(ServiceSettings):
+    """Leases, the staleness at which sending stops, and where reports come in."""
+
+    migrations_dir: Path = MIGRATIONS
+    lease_seconds_max: float = Field(default=20.0, gt=0, le=600)
+    """How long a claim may last: longer than `send_seconds_max` and the margin together, the same in all processes."""
+    lease_margin_seconds: float = Field(default=2.0, gt=0, le=60)
+    control_staleness_seconds_max: float = Field(default=5.0, gt=BEAT_AGE_SECONDS_MAX, le=60)
+    """With stops unheard for so long nothing is sent any more."""
+
+    receive_host: str = "127.0.0.1"
+    receive_port: int = Field(default=0, ge=0, le=65535)
+    """Where `receive` takes providers' reports; 0 takes any free port and writes it to the log."""
+    whatsapp_app_secret: SecretStr | None = None
+    """What Meta signs its reports with; without it none are taken."""
+    whatsapp_verify_token: SecretStr | None = None
+    """What Meta says when it first asks for this address."""
+
+    @model_validator(mode="after")
+    def _lease_has_room(self) -> "DeliverySettings":
+        if self.lease_margin_seconds >= self.lease_seconds_max:
+            raise ValueError("lease_margin_seconds must be shorter than lease_seconds_max")
+        return self
+
+    @property
+    def gate_staleness_seconds_max(self) -> float:
+        """How long after the last confirmed heartbeat a sender goes on: what a heartbeat may be late is taken off."""
+        return self.control_staleness_seconds_max - BEAT_AGE_SECONDS_MAX
+
+    @property
+    def halt_wait_seconds(self) -> float:
+        """After so long no claim of before can send, whatever became of its process."""
+        return self.lease_seconds_max + self.lease_margin_seconds
