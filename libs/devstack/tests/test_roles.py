@@ -11,6 +11,8 @@ from devstack.layout import repository
 from devstack.roles import SERVICES
 from devstack.stack import Addresses, Stack
 
+pytestmark = pytest.mark.stack
+
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:

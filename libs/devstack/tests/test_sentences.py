@@ -36,7 +36,7 @@ class Maven:
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: object) -> None:
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
         pass
 
 
@@ -205,4 +205,5 @@ def test_commands_without_a_stack_say_how_to_start_one(tmp_path: Path, monkeypat
     assert "start them with `sluice dev up`" in run(app, ["senders", "2"]).output
     assert "There are no logs yet" in run(app, ["logs"]).output
     assert "There is no Kafka tool 'thing'" in run(app, ["kafka", "thing"]).output
+    assert "Kafka is not running: start it with" in run(app, ["kafka", "topics"]).output
     assert not (tmp_path / ".devstack").exists()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,14 @@ from pathlib import Path
 import pytest
 from chassis.clock import monotonic, sleep
 from devstack.errors import StackError
+from devstack.identity import working_in
 from devstack.progress import Recorded
+from devstack.roles import SERVICES
 from devstack.stack import Stack
 from devstack.traces import processes_of
 
-STANDINS = Path(__file__).parent / "standins"
+pytestmark = pytest.mark.stack
+
 NAMES = {"sink", "sequences", "enrollment", "delivery-plan", "delivery-receive"}
 SECONDS_MAX = 30.0
 
@@ -29,7 +33,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def env(folder: Path) -> dict[str, str]:
-    return {"PYTHONPATH": str(STANDINS), "STANDIN_FOLDER": str(folder)}
+    for service in SERVICES:
+        package = folder / "packages" / service
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        shutil.copy(Path(__file__).with_name("standin.py"), package / "__main__.py")
+    return {"PYTHONPATH": str(folder / "packages"), "STANDIN_FOLDER": str(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +103,7 @@ async def test_a_supervisor_that_was_killed_is_replaced_and_nothing_runs_twice(
     await asyncio.to_thread(stack.start, env=env)
 
     assert names(stack) == NAMES | {"sender-1"}
-    assert len([line for line in processes_of(stack.layout.root) if "kafka.Kafka" in line]) == 1
+    assert len(working_in(stack.layout.kafka, name="java")) == 1
 
 
 def test_a_service_that_does_not_start_is_named_with_its_last_words(

@@ -22,6 +22,8 @@ from devstack.progress import Recorded
 from devstack.stack import Addresses, Stack
 from devstack.traces import processes_of
 
+pytestmark = pytest.mark.stack
+
 RECOVER_SECONDS_MAX = 30.0
 
 

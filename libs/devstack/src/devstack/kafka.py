@@ -162,12 +162,16 @@ def server(layout: Layout, jars: Sequence[Path]) -> list[str]:
     return [*command(layout, jars, main="kafka.Kafka"), str(_configuration(layout))]
 
 
-def tool(layout: Layout, jars: Sequence[Path], name: str, *, bootstrap: str) -> list[str]:
-    """The command line of a console tool, by its usual name or by its Java class, aimed at this broker."""
-    main = TOOLS.get(name, name)
-    if "." not in main:
+def tool_class(name: str) -> str:
+    """The Java class of a console tool, by its usual name or by the class itself."""
+    if name not in TOOLS and "." not in name:
         raise StackError(f"There is no Kafka tool {name!r}: choose one of {', '.join(sorted(TOOLS))}.")
-    start = command(layout, jars, main=main, heap="256m")
+    return TOOLS.get(name, name)
+
+
+def tool(layout: Layout, jars: Sequence[Path], name: str, *, bootstrap: str) -> list[str]:
+    """The command line of a console tool, aimed at this broker."""
+    start = command(layout, jars, main=tool_class(name), heap="256m")
     return start if name == "dump-log" else [*start, "--bootstrap-server", bootstrap]
 
 

@@ -36,6 +36,7 @@ START_SECONDS_MAX: Final = 300.0
 STOP_SECONDS_MAX: Final = 75.0
 LEFTOVER_SECONDS_MAX: Final = 10.0
 POLL_SECONDS: Final = 0.05
+NO_SERVICES: Final = "The services are not running: start them with `sluice dev up`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +228,12 @@ class Stack:
         """Have this many senders, and return when they are ready (or gone)."""
         if not 0 <= senders <= SENDERS_MAX:
             raise StackError(f"There can be 0 to {SENDERS_MAX} senders, not {senders}.")
+        if not self.running():
+            raise StackError(NO_SERVICES)
         with state.one_command(self.layout):
             running, before = state.supervisor(self.layout), Wanted.read(self.layout)
             if running is None or not before.services:
-                raise StackError("The services are not running: start them with `sluice dev up`.")
+                raise StackError(NO_SERVICES)
             wanted = Wanted(
                 generation=before.generation + 1,
                 services=True,
@@ -273,6 +276,9 @@ class Stack:
         )
 
     def kafka_tool_command(self, name: str, *arguments: str) -> Sequence[str]:
+        kafka.tool_class(name)
+        if not self.running():
+            raise StackError("Kafka is not running: start it with `sluice dev up`.")
         files = [jars.cache() / jar.name for jar in jars.pinned()]
         return [*kafka.tool(self.layout, files, name, bootstrap=self.addresses.kafka[0]), *arguments]
 

@@ -1,4 +1,7 @@
-"""A stand-in for a service: answers about its health, notes what it was given, and misbehaves when told by a file."""
+"""A stand-in for a service, copied into a package of its name.
+
+It answers about its health, notes what it was given, and misbehaves when told by a file.
+"""
 
 import http.server
 import json
@@ -22,7 +25,8 @@ def told(what: str) -> bool:
     return Path(os.environ["STANDIN_FOLDER"], what).exists()
 
 
-def main(name: str) -> None:
+def main() -> None:
+    name = Path(__file__).parent.name
     given = {key: value for key, value in os.environ.items() if key.startswith("SLUICE_")}
     Path(os.environ["STANDIN_FOLDER"], f"{name}-{sys.argv[1]}.json").write_text(json.dumps(given))
     if sys.argv[1] == "migrate":
@@ -34,3 +38,7 @@ def main(name: str) -> None:
     sys.stdout.write("listening\n")
     sys.stdout.flush()
     http.server.HTTPServer(("127.0.0.1", int(os.environ["SLUICE_HEALTH_PORT"])), Health).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

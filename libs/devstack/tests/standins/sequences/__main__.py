@@ -1,3 +1,0 @@
-from standin import main
-
-main("sequences")
