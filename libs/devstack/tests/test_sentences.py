@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from devstack import jars, kafka, layout, ports
 from devstack.cli import app
+from devstack.downloads import REPOSITORY_VARIABLE, Jar
 from devstack.errors import StackError, naming
-from devstack.jars import Jar
 from devstack.layout import Layout, read_json, write_private
 from devstack.ports import Ports
 from devstack.progress import Recorded, Silent
@@ -43,7 +43,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Maven]:
     maven = Maven(tmp_path / "maven")
-    monkeypatch.setenv(jars.REPOSITORY_VARIABLE, maven.url)
+    monkeypatch.setenv(REPOSITORY_VARIABLE, maven.url)
     yield maven
     maven.server.shutdown()
     maven.server.server_close()

@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once per user from Maven Central, pinned by checksum, checked before each start."""
+"""Kafka's jars: kept once per user, pinned by checksum, checked before each start."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jgo.maven import MavenContext, PythonResolver
-from requests import RequestException
+from jgo.maven import MavenContext
 
-from devstack.errors import StackError, naming
+from devstack.downloads import Jar, fetch
+from devstack.errors import naming
 from devstack.progress import Progress
 
 KAFKA: Final = "4.3.1"
@@ -27,25 +25,6 @@ COORDINATES: Final = (
 )
 LOGGING: Final = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"  # without it Kafka logs nothing
 LOCK: Final = Path(__file__).with_name("kafka-jars.lock")
-DOWNLOADS_MAX: Final = 8
-ATTEMPTS_MAX: Final = 3
-FETCH_SECONDS_MAX: Final = 30
-REPOSITORY_VARIABLE: Final = "SLUICE_MAVEN_REPOSITORY"
-
-
-@dataclass(frozen=True, slots=True)
-class Jar:
-    """One pinned file."""
-
-    group: str
-    artifact: str
-    version: str
-    size: int
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.artifact}-{self.version}.jar"
 
 
 def pinned(lock: Path = LOCK) -> list[Jar]:
@@ -67,83 +46,42 @@ def cache() -> Path:
 def ensure(progress: Progress, *, jars: list[Jar] | None = None, folder: Path | None = None) -> list[Path]:
     """All jars, each with the pinned checksum; what is missing or damaged is fetched."""
     wanted, place = jars or pinned(), folder or cache()
-    with naming(place, doing="keeping Kafka's jars"):
-        place.mkdir(parents=True, exist_ok=True)
-        with _alone(place):
-            bad = [jar for jar in wanted if not _sound(place / jar.name, jar)]
-            damaged = [jar.name for jar in bad if (place / jar.name).exists()]
-            if damaged:
-                progress.say(f"{len(damaged)} damaged jar(s) in {place}, fetching again: {', '.join(damaged[:3])}")
-            if bad:
-                _fetch(bad, place, progress)
+    if _bad(wanted, place):
+        with naming(place, doing="keeping Kafka's jars"):
+            place.mkdir(parents=True, exist_ok=True)
+            with _alone(place, progress):
+                _mend(_bad(wanted, place), place, progress)
     return [place / jar.name for jar in wanted]
 
 
-def _sound(path: Path, jar: Jar) -> bool:
-    try:
-        if path.stat().st_size != jar.size:
-            return False
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == jar.sha256
-    except FileNotFoundError:
-        return False
+def _bad(wanted: list[Jar], place: Path) -> list[Jar]:
+    return [jar for jar in wanted if not jar.is_at(place / jar.name)]
 
 
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Two checkouts that start at once fetch one after the other."""
-    with (place.parent / f"{place.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _fetch(bad: list[Jar], place: Path, progress: Progress) -> None:
-    total, done = sum(jar.size for jar in bad), 0
-    progress.say(f"downloading Kafka {KAFKA} and its tools once: {len(bad)} jar(s), {total / 2**20:.1f} MB")
-    partial = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    try:
-        with ThreadPoolExecutor(DOWNLOADS_MAX) as pool:
-            futures = {pool.submit(_fetch_one, jar, partial): jar for jar in bad}
-            try:
-                for future in as_completed(futures):
-                    future.result().replace(place / futures[future].name)
-                    done += futures[future].size
-                    progress.part("downloading", done=done, total=total)
-            except BaseException:
-                pool.shutdown(cancel_futures=True, wait=False)
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+def _mend(bad: list[Jar], place: Path, progress: Progress) -> None:
+    if not bad:
+        return
+    for left in place.parent.glob(f".{place.name}-*"):  # by a download that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    damaged = [jar.name for jar in bad if (place / jar.name).exists()]
+    if damaged:
+        progress.say(f"{len(damaged)} damaged jar(s) in {place}, fetching again: {', '.join(damaged[:3])}")
+    megabytes = sum(jar.size for jar in bad) / 2**20
+    progress.say(f"downloading Kafka {KAFKA} and its tools, once: {len(bad)} jar(s), {megabytes:.1f} MB")
+    fetch(bad, place, progress)
     progress.say(f"Kafka's jars are in {place}")
 
 
-def _fetch_one(jar: Jar, partial: Path) -> Path:
-    own = os.environ.get(REPOSITORY_VARIABLE)
-    reason = "it was never tried"
-    for attempt in range(ATTEMPTS_MAX):
-        context = MavenContext(
-            resolver=PythonResolver(),
-            repo_cache=partial / f"{jar.name}-{attempt}",
-            remote_repos={"given": own.rstrip("/")} if own else None,
-            timeout=FETCH_SECONDS_MAX,
-        )
+@contextmanager
+def _alone(place: Path, progress: Progress) -> Iterator[None]:
+    """Two checkouts that start at once fetch one after the other."""
+    with (place.parent / f"{place.name}.lock").open("w") as lock:
         try:
-            fetched = context.project(jar.group, jar.artifact).at_version(jar.version).artifact().resolve()
-        except (RequestException, RuntimeError) as error:
-            reason = f"{type(error).__name__}: {_short(error)}"
-            continue
-        if _sound(fetched, jar):
-            return fetched
-        reason = "what came does not have the pinned checksum"
-    raise StackError(
-        f"{jar.name} could not be downloaded ({reason}): check the network or proxy, or name a Maven mirror in "
-        f"{REPOSITORY_VARIABLE}, and try again."
-    )
-
-
-def _short(error: Exception) -> str:
-    words = str(error).split("\n", maxsplit=1)[0]
-    return words if len(words) <= 120 else f"{words[:117]}..."
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress.say("another checkout is downloading Kafka's jars, waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def resolve() -> None:

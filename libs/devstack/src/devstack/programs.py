@@ -151,6 +151,7 @@ class Programs:
         return {
             "SLUICE_EMAIL_HOST": LOOPBACK,
             "SLUICE_EMAIL_PORT": str(self._ports[SINK_SMTP]),
+            "SLUICE_EMAIL_FROM": "Sluice <sluice@example.org>",
             "SLUICE_WHATSAPP_BASE_URL": f"http://{LOOPBACK}:{http}",
             "SLUICE_WHATSAPP_PHONE_NUMBER_ID": PHONE_NUMBER_ID,
             "SLUICE_WHATSAPP_TOKEN": "local",
