@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import orjson
 from chassis.clock import monotonic, sleep
-from sluice import Sluice
+from sluice import Sluice, Unreachable
 from sluice_contracts import topics
 from sluice_contracts.base import parse_timestamp
 
 POLL_SECONDS: Final = 0.05
+REOPEN_SECONDS: Final = 0.5
 
 
 class TooLate(Exception):
@@ -27,8 +28,11 @@ class Arrival:
 
     at: datetime
     channel: str
+    to: str
+    """The recipient, of a webhook its name."""
     message_id: str
     duplicate: bool
+    """The receiver knew its idempotency key already, and did nothing."""
     outcome: str
 
 
@@ -51,15 +55,21 @@ class Observer:
     completed: set[str] = field(default_factory=set)
     refused: Counter[str] = field(default_factory=Counter)
     books: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _seen: set[tuple[str, str]] = field(default_factory=set)
     _offset: int = 0
 
     async def watch(self, sluice: Sluice) -> None:
-        """Follow the topics until cancelled."""
+        """Follow the topics until cancelled; where Kafka was away, from the beginning, each event once."""
         names = (topics.DELIVERY_EVENTS, topics.ENROLLMENT_EVENTS, topics.DELIVERY_BOOKS)
-        async with sluice.events(*names, start="earliest") as stream:
-            async for event in stream:
-                if not event.gone:
-                    self._note(event.name, dict(event.data))
+        while True:
+            try:
+                async with sluice.events(*names, start="earliest") as stream:
+                    async for event in stream:
+                        if not event.gone and (event.source, event.id) not in self._seen:
+                            self._seen.add((event.source, event.id))
+                            self._note(event.name, dict(event.data))
+            except Unreachable:
+                await sleep(REOPEN_SECONDS)
 
     def read_sink(self) -> None:
         """Take in what the sink has written since the last look."""
@@ -75,6 +85,7 @@ class Observer:
                 arrival = Arrival(
                     at=parse_timestamp(row["at"]),
                     channel="email" if row["channel"] == "smtp" else row["channel"],
+                    to=row["to"],
                     message_id=row["message_id"],
                     duplicate=row["duplicate"],
                     outcome=row["outcome"],
@@ -126,12 +137,12 @@ class Observer:
                 pass
 
 
-def between(arrivals: list[Arrival], start: datetime, end: datetime | None) -> int:
-    """Arrivals after `start` and before `end`."""
-    return sum(1 for a in arrivals if a.at > start and (end is None or a.at < end))
+def after(arrivals: list[Arrival], moment: datetime, *, of: Collection[str] | None = None) -> int:
+    """Arrivals later than a moment, of these messages or of all."""
+    return sum(1 for a in arrivals if a.at > moment and (of is None or a.message_id in of))
 
 
-async def cancelled(task: "asyncio.Task[None]") -> None:
+async def cancelled(task: "asyncio.Task[Any]") -> None:
     """Cancel a task and wait until it has ended."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -26,7 +26,9 @@ class Report:
     def promise(self, what: str, counted: str, holds: bool) -> None:
         """One promise: what was counted, and whether it holds."""
         self.promises.append((what, counted, holds))
-        self.console.print(f"         [{'green' if holds else 'red'}]{'ok' if holds else 'BROKEN'}[/]  {what}: {counted}")
+        self.console.print(
+            f"         [{'green' if holds else 'red'}]{'ok' if holds else 'BROKEN'}[/]  {what}: {counted}"
+        )
 
     def table(self) -> bool:
         """Print every promise; whether all of them hold."""
@@ -35,7 +37,11 @@ class Report:
         table.add_column("counted")
         table.add_column("")
         for what, counted, holds in self.promises:
-            table.add_row(what, counted, "[green]ok[/]" if holds else "[red]BROKEN[/]")
+            table.add_row(what, counted, _verdict(holds))
         self.console.print()
         self.console.print(table)
         return bool(self.promises) and all(holds for _, _, holds in self.promises)
+
+
+def _verdict(holds: bool) -> str:
+    return "[green]ok[/green]" if holds else "[red]BROKEN[/red]"
