@@ -59,6 +59,7 @@ def build() -> Routes:
         delivery.MessageResolved,
         delivery.StopConditionMet,
     )
+    routes.lock(topics.DELIVERY_EVENTS, deliveries.lock_reported)
     # An enrollment ends once, whatever is reported twice.
     routes.without_inbox(topics.DELIVERY_EVENTS)
     return routes

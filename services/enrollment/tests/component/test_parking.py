@@ -1,5 +1,6 @@
 """Enrolls that come before what they depend on wait for it, and our own lag refuses nobody."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -215,6 +216,24 @@ async def test_a_sequence_that_is_deleted_refuses_who_waited_for_anything(world:
     assert types(closed) == ["EntryClosed"]
     assert only(said, "CommandRejected").data["code"] == "deleted"
     assert only(said, "SequenceErased").data["rows"] == {"enrollment": 0, "block": 0, "parked": 1, "sequence": 1}
+
+
+async def test_a_sequence_that_is_deleted_does_not_wait_for_who_waits_behind_another(world: World) -> None:
+    await world.sequence()
+    await world.contacts("c")
+    await world.enroll("c", "unknown")
+    await world.enroll("c", "welcome")
+    await world.enroll("c", "welcome")
+
+    await world.delete()
+    async with asyncio.timeout(10):
+        said = await world.erase()
+    later = await world.enroll("c", "welcome")
+
+    assert [one.data["code"] for one in said if one.type == "CommandRejected"] == ["deleted", "deleted"]
+    assert only(said, "SequenceErased").data["rows"]["parked"] == 2
+    assert await world.rows("parked", "sequence_id = 'welcome'") == 0
+    assert only(later, "CommandRejected").data["code"] == "deleted"
 
 
 async def test_a_loop_that_starts_again_counts_from_its_start(world: World) -> None:

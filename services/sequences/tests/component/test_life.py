@@ -1,6 +1,7 @@
 """Records in, records out: the whole service but Kafka, on a real Postgres."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,13 +25,13 @@ DEFINITION = {"name": CANARY, "steps": [STEP]}
 RECEIVED = {"closed_at": "2026-03-01T12:00:00Z", "halted_at": "2026-03-01T12:00:00Z"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
     topic: str
     offset: int
-    key: bytes
+    key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Rows[tuple[str, bytes | None]] = ()
     partition: int = 0
 
 

@@ -15,7 +15,9 @@ STATEMENTS = [
 ]
 
 DRAFT = """
-insert into sequence (sequence_id, state_version, status, epoch, revision, draft, in_flight, clock_offset_us, updated_at)
+insert into sequence (
+    sequence_id, state_version, status, epoch, revision, draft, in_flight, clock_offset_us, updated_at
+)
 values ('a', 1, 'draft', 0, 1, '{}', 'follow', 0, clock_timestamp())
 """
 PAUSED = """

@@ -85,14 +85,15 @@ NOBODY_GIVES_UP: Final[Mapping[Missing, datetime]] = MappingProxyType({})
 def admit(sequence: Sequence | None, standing: Standing) -> Verdict:
     """Decide one entry. What is refused for certain is refused at once, also where something else is still missing.
 
-    A draft counts as missing: publishing it may already be on its way.
+    A draft counts as missing: publishing it may already be on its way. A deletion is for good, so its refusal waits
+    behind nobody: the erasure waits for it.
     """
+    status = sequence.status if sequence is not None else Status.DRAFT
+    if status is Status.DELETED:
+        return DELETED
     if standing.behind:
         return Missing.BEHIND
-    status = sequence.status if sequence is not None else Status.DRAFT
     match status:
-        case Status.DELETED:
-            return DELETED
         case Status.PAUSED:
             return PAUSED
         case Status.CLOSED:

@@ -29,12 +29,13 @@ async def on_contact(news: Batch[ContactState], tx: Tx) -> None:
     await parked.wake(tx.conn, list(newer), waits_for=Missing.CONTACT)
     opted_out = {contact_id for contact_id, has in newer.items() if has}
     if opted_out:
+        tx.now = await clock.now(tx.conn)  # the rows were locked by `hear`: what it waited for may have entered since
         await _stop(Batch([one for one in news if one.key in opted_out]), tx)
 
 
 async def lock_activity(messages: Sequence[Message[ContactOptedOut]], tx: Tx) -> None:
-    """Lock the contacts, sorted."""
-    await contacts.lock_known_or_not(tx.conn, {message.key for message in messages})
+    """Lock the contacts, sorted; one channel alone is not our business."""
+    await contacts.lock_known_or_not(tx.conn, {message.key for message in messages if message.data.channel is None})
 
 
 async def on_opted_out(said: Batch[ContactOptedOut], tx: Tx) -> None:

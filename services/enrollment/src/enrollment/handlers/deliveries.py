@@ -1,10 +1,17 @@
 """What delivery reports of enrollments; enrollment decides what ends."""
 
-from messaging import Batch, Tx
+from collections.abc import Sequence
+
+from messaging import Batch, Message, Tx
 from sluice_contracts.delivery import MessageFailed, StepsFinished
 
 from enrollment.domain.ending import Live, complete, fail
-from enrollment.store import enrollments
+from enrollment.store import contacts, enrollments
+
+
+async def lock_reported(messages: Sequence[Message[StepsFinished] | Message[MessageFailed]], tx: Tx) -> None:
+    """Lock the contacts, sorted: a batch ends enrollments in several steps, and so does a removal."""
+    await contacts.lock(tx.conn, {message.key for message in messages})
 
 
 async def on_steps_finished(reports: Batch[StepsFinished], tx: Tx) -> None:

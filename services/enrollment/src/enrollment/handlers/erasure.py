@@ -11,7 +11,7 @@ from enrollment.handlers.parking import reconsider
 from enrollment.store import blocks, clock, enrollments, erasures, parked, sequences
 from enrollment.store.erasures import Erasure
 
-BATCH_ROWS_MAX: Final = 2_000
+BATCH_ROWS_MAX: Final = 1_000
 BATCH_CONTACTS_MAX: Final = 1_000
 
 
@@ -39,8 +39,9 @@ async def erase_some(tx: Tx) -> bool:
 
 async def _refuse(tx: Tx, erasure: Erasure, contact_ids: Sequence[str]) -> None:
     """Who waits for entry is refused and answered; then the rows are gone."""
-    await reconsider(tx, list(set(contact_ids)))
-    await erasures.save(tx.conn, erasure.plus("parked", len(contact_ids)))
+    settled = await reconsider(tx, list(set(contact_ids)))
+    refused = sum(row.ask.sequence_id == erasure.sequence_id for row, _ in settled)
+    await erasures.save(tx.conn, erasure.plus("parked", refused))
 
 
 async def _finish(tx: Tx, erasure: Erasure) -> None:

@@ -28,8 +28,8 @@ Settled = Sequence[tuple[Parked, Verdict]]
 
 async def reconsider(
     tx: Tx, contact_ids: Sequence[str], *, horizons: Mapping[Missing, datetime] = NOBODY_GIVES_UP
-) -> None:
-    """Decide what is parked of these contacts as far as it can be decided by now."""
+) -> Settled:
+    """Decide what is parked of these contacts as far as it can be decided by now; what was found of each."""
     await contacts.lock(tx.conn, contact_ids)
     rows = await parked.of_contacts(tx.conn, contact_ids)
     named = list({row.ask.sequence_id for row in rows})
@@ -41,7 +41,9 @@ async def reconsider(
     scopes = {scope for sequence_id in named for scope in scopes_of(sequence_id, known.get(sequence_id))}
     against = await enrollments.against(tx.conn, asks, scopes=scopes, keys=())
     verdicts = admit_all(asks, known, people, against, horizons=horizons)
-    await settle(tx, list(zip(rows, verdicts, strict=True)))
+    settled = list(zip(rows, verdicts, strict=True))
+    await settle(tx, settled)
+    return settled
 
 
 async def refuse_removed(tx: Tx, rows: Sequence[Parked]) -> None:

@@ -21,13 +21,13 @@ class Heard:
     opted_out: bool
 
 
-_COUNT: Final = "select count(*) from contact where contact_id = any((select string_to_array($1, ','))::text[])"
-
-_STUB: Final = """
-insert into contact (contact_id)
+# A row that is there is locked by the conflict and not written: `where false`. One statement, so that known and unknown
+# ones are locked in one order, which is also that of `_HEAR`.
+_STUB_OR_LOCK: Final = """
+insert into contact as known (contact_id)
 select named.contact_id from unnest(string_to_array($1, ',')) as named (contact_id)
 order by named.contact_id collate "C"
-on conflict (contact_id) do nothing
+on conflict (contact_id) do update set opted_out = known.opted_out where false
 """
 
 _LOCK: Final = """
@@ -74,27 +74,14 @@ where known.contact_id = news.contact_id
 """
 
 
-async def count(conn: Conn, contact_ids: Collection[str]) -> int:
-    """How many of them have a row. Rows of contacts are never deleted."""
-    found: int = await conn.fetchval(_COUNT, joined(contact_ids))
-    return found
-
-
-async def stub(conn: Conn, contact_ids: Collection[str]) -> None:
-    """Have a row for each, to be locked."""
-    await conn.execute(_STUB, joined(contact_ids))
-
-
 async def lock(conn: Conn, contact_ids: Collection[str]) -> None:
-    """Lock the rows, sorted, until the transaction ends."""
+    """Lock the rows that are there, sorted, until the transaction ends. Rows of contacts are never deleted."""
     await conn.execute(_LOCK, joined(contact_ids))
 
 
 async def lock_known_or_not(conn: Conn, contact_ids: Collection[str]) -> None:
-    """Lock a row for each, sorted; one is made where there is none."""
-    if await count(conn, contact_ids) < len(contact_ids):
-        await stub(conn, contact_ids)
-    await lock(conn, contact_ids)
+    """Lock a row for each (no id twice), sorted, until the transaction ends; one is made where there is none."""
+    await conn.execute(_STUB_OR_LOCK, joined(contact_ids))
 
 
 async def load(conn: Conn, contact_ids: Collection[str]) -> Mapping[str, Contact]:
