@@ -1,4 +1,4 @@
-"""Topics for a test: made once, emptied each time."""
+"""Topics for a test: made once; each test goes by where they end when it begins."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from messaging import topics
 
 WAIT_SECONDS_MAX: Final = 30.0
-TO_THE_END: Final = -1
-"""Of a partition's log, as the protocol says it."""
-
 RawRecord = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]
 """Topic, key, value, headers."""
+Ends = dict[TopicPartition, int]
 
 
 async def provision(kafka: list[str], root: Path) -> None:
@@ -22,19 +19,14 @@ async def provision(kafka: list[str], root: Path) -> None:
     await topics.provision(kafka, topics.load(root / "deploy/kafka/topics.yaml", "local"))
 
 
-async def empty(kafka: list[str], names: Sequence[str]) -> None:
-    """Delete every record of these topics: a reader from the beginning finds none."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
+async def ends(kafka: list[str], names: Sequence[str]) -> Ends:
+    """Where these topics end: what a test writes and reads stands behind it."""
+    consumer = AIOKafkaConsumer(*names, bootstrap_servers=kafka)
+    await consumer.start()
     try:
-        partitions = [
-            TopicPartition(topic["topic"], partition["partition"])
-            for topic in await admin.describe_topics(list(names))
-            for partition in topic["partitions"]
-        ]
-        await admin.delete_records({p: RecordsToDelete(before_offset=TO_THE_END) for p in partitions})
+        return dict(await consumer.end_offsets(list(consumer.assignment())))
     finally:
-        await admin.close()
+        await consumer.stop()
 
 
 async def produce(kafka: list[str], records: Sequence[RawRecord], *, partition: int | None = None) -> None:
@@ -51,27 +43,18 @@ async def produce(kafka: list[str], records: Sequence[RawRecord], *, partition: 
         await producer.stop()
 
 
-async def read(kafka: list[str], topic: str, *, count: int) -> list[Any]:
-    """The first `count` records of a topic, in order by partition; TimeoutError where there are not so many."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
+async def read(kafka: list[str], topic: str, *, count: int, since: Ends) -> list[Any]:
+    """The first `count` records of a topic behind `since`, in order by partition; TimeoutError where there are fewer."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka)
     await consumer.start()
     try:
+        for partition in consumer.assignment():
+            consumer.seek(partition, since[partition])
         found: list[Any] = []
         async with asyncio.timeout(WAIT_SECONDS_MAX):
             while len(found) < count:
                 for records in (await consumer.getmany(timeout_ms=500)).values():
                     found += records
         return found
-    finally:
-        await consumer.stop()
-
-
-async def ends(kafka: list[str], topic: str) -> dict[int, int]:
-    """The end of each partition's log."""
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka)
-    await consumer.start()
-    try:
-        found = await consumer.end_offsets([TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic)])
-        return {partition.partition: offset for partition, offset in found.items()}
     finally:
         await consumer.stop()

@@ -1,17 +1,21 @@
 """How the demo speaks: acts, facts, and the table at its end."""
 
+import sys
 from dataclasses import dataclass, field
+from typing import Final
 
 from chassis.clock import monotonic
 from rich.console import Console
 from rich.table import Table
+
+FILE_WIDTH: Final = 150
 
 
 @dataclass(slots=True)
 class Report:
     """The story as it is told, and the promises as they are counted."""
 
-    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    console: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True, width=_width()))
     promises: list[tuple[str, str, bool]] = field(default_factory=list)
     began: float = field(default_factory=monotonic)
 
@@ -41,6 +45,11 @@ class Report:
         self.console.print()
         self.console.print(table)
         return bool(self.promises) and all(holds for _, _, holds in self.promises)
+
+
+def _width() -> int | None:
+    """A terminal says how wide it is; a file is as wide as the table needs."""
+    return None if sys.stdout.isatty() else FILE_WIDTH
 
 
 def _verdict(holds: bool) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 from chassis.clock import monotonic, new_id, sleep
@@ -170,7 +170,7 @@ class Story:
         last = max(arrival.at for arrival in self._seen.arrivals)
         self._report.promise(
             "After halted_at nothing leaves",
-            f"{late} arrivals later; the last one {1000 * (halted_at - last).total_seconds():+.1f} ms before",
+            f"{late} arrivals later" + ("" if late else f"; the last one {_milliseconds(halted_at - last)} before it"),
             late == 0,
         )
         self._report.act("Resume: what was still to wait is still to wait")
@@ -288,3 +288,7 @@ class Story:
                 if monotonic() > deadline:
                     raise
                 await sleep(0.5)
+
+
+def _milliseconds(duration: timedelta) -> str:
+    return f"{1000 * duration.total_seconds():.1f} ms"
