@@ -14,6 +14,7 @@ import pytest
 from chassis.clock import monotonic, sleep
 from devstack.errors import StackError
 from devstack.identity import working_in
+from devstack.programs import schema_file, topics_file
 from devstack.progress import Recorded
 from devstack.roles import SERVICES
 from devstack.stack import Stack
@@ -130,32 +131,57 @@ def test_a_failed_start_leaves_no_process_behind(stack: Stack, folder: Path, env
     assert processes_of(stack.layout.root) == []
 
 
-async def test_an_interrupted_up_leaves_no_process_behind(stack: Stack, env: dict[str, str]) -> None:
-    stack.stop()
-    checkout = stack.layout.root
-    roles = checkout / "deploy" / "postgres" / "roles.sql"
-    roles.parent.mkdir(parents=True)
-    roles.write_text("select 1")
+async def up_interrupted_at(line: bytes, checkout: Path, env: dict[str, str]) -> tuple[int | None, bytes]:
+    """Run `sluice dev up`, send it what Ctrl-C sends once it shows such a line; its exit code and last words."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "devstack.cli",
-        "up",
-        "--stack-only",
+        *(sys.executable, "-m", "devstack.cli", "up"),
         cwd=checkout,
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     assert process.stdout is not None
-    await process.stdout.readline()
-
+    while line not in await process.stdout.readline():
+        assert not process.stdout.at_eof()
     process.send_signal(signal.SIGINT)
     _, errors = await process.communicate()
+    return process.returncode, errors
 
-    assert process.returncode == 130
+
+@pytest.fixture
+def checkout(stack: Stack) -> Path:
+    """A folder in which `sluice dev` finds this stack."""
+    for file in (schema_file(stack.layout.root), topics_file(stack.layout.root)):
+        copy = stack.layout.root / "deploy" / file.parent.name / file.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if copy != file:
+            shutil.copy(file, copy)
+    return stack.layout.root
+
+
+async def test_an_interrupted_up_leaves_no_process_behind(stack: Stack, checkout: Path, env: dict[str, str]) -> None:
+    stack.stop()
+
+    code, errors = await up_interrupted_at(b"postgres ready", checkout, env)
+
+    assert code == 130
     assert b"interrupted; what this command had started was stopped" in errors
     assert processes_of(checkout) == []
+
+
+async def test_an_interrupted_up_leaves_alone_what_ran_before(
+    stack: Stack, checkout: Path, folder: Path, env: dict[str, str]
+) -> None:
+    stack.stop()
+    await asyncio.to_thread(stack.start, services=False)
+    before = stack.processes()
+    (folder / "no-sequences").touch()
+
+    code, _ = await up_interrupted_at(b"sink ready", checkout, env)
+
+    (folder / "no-sequences").unlink()
+    assert code == 130
+    assert stack.processes() == before
 
 
 def test_asking_for_too_many_senders_is_one_sentence(stack: Stack) -> None:

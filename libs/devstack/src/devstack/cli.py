@@ -48,8 +48,8 @@ def here() -> Path:
 
 
 @contextmanager
-def plainly() -> Iterator[None]:
-    """A failure is one sentence and exit code 1; an interruption leaves nothing half-started and says so."""
+def plainly(*, interrupted: str = "interrupted") -> Iterator[None]:
+    """A failure is one sentence and exit code 1, an interruption is one too and 130."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
@@ -57,8 +57,12 @@ def plainly() -> Iterator[None]:
     except StackError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_FAILED) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error: {where}{error.strerror or error}", err=True)
+        raise typer.Exit(EXIT_FAILED) from None
     except KeyboardInterrupt:
-        typer.echo("interrupted; what this command had started was stopped", err=True)
+        typer.echo(f"\n{interrupted}", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
@@ -75,7 +79,7 @@ def up(
     senders: Senders = 1,
 ) -> None:
     """Start what is not running, migrate, make the topics, and wait until all of it is ready."""
-    with plainly():
+    with plainly(interrupted="interrupted; what this command had started was stopped"):
         stack = Stack.at(here(), profile=profile)
         progress = Progress(sys.stdout)
         addresses = stack.start(services=not stack_only, prepare=True, senders=senders, progress=progress)

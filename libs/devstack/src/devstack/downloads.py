@@ -211,5 +211,7 @@ def _reason(error: exceptions.RequestException, repository: str) -> str:
             return f"{host} did not answer in time"
         case exceptions.ConnectionError():
             return f"{host} cannot be reached"
+        case exceptions.ChunkedEncodingError():
+            return f"the connection to {host} broke off"
         case _:
-            return f"{host}: {type(error).__name__}"
+            return f"{repository!r} is no address of a repository"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Coroutine, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from devstack.errors import StackError
-from devstack.program import Program
+from devstack.program import Program, spawn
 from devstack.programs import Programs
 from devstack.roles import SERVICES
 
@@ -27,22 +26,15 @@ async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
         raise failures.exceptions[0] from None
 
 
-async def migrate(programs: Programs, env: Mapping[str, str]) -> list[str]:
-    """Bring every service's schema up to date; one line for each."""
+async def migrate(programs: Programs, env: Mapping[str, str]) -> str:
+    """Bring every service's schema up to date; the line to show."""
     await together(_run(programs.migration(service, env)) for service in SERVICES)
-    return [f"{service} migrated" for service in SERVICES]
+    return f"{', '.join(SERVICES)} migrated"
 
 
 async def _run(program: Program) -> None:
-    with program.log.open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            *program.argv,
-            env=dict(program.env),
-            cwd=program.cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+    program.log.unlink(missing_ok=True)
+    process = await spawn(program)
     try:
         async with asyncio.timeout(RUN_SECONDS_MAX):
             code = await process.wait()

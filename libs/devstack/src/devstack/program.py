@@ -69,7 +69,6 @@ class Child:
         self.restarts = 0
         self.began = monotonic()
         self.fault: str | None = None
-        self.was_ready = asyncio.Event()
         self._changed = changed
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -104,7 +103,7 @@ class Child:
 
     async def _once(self) -> None:
         """Run it one time, from start to end."""
-        process = await self._spawn()
+        process = await spawn(self.program)
         self.process = ProcessId.of(process.pid)
         self.began = monotonic()
         self._enter("starting")
@@ -135,7 +134,6 @@ class Child:
         """Note when it becomes ready; afterwards kill it when it does not live up to it any more."""
         while not await self.program.ready():  # noqa: ASYNC110 - it is another process that changes
             await asyncio.sleep(READY_POLL_SECONDS)
-        self.was_ready.set()
         self._enter("ready")
         refused = 0
         while refused < STALLED_POLLS_MAX:
@@ -143,24 +141,25 @@ class Child:
             refused = 0 if await self.program.alive() else refused + 1
         _signal_group(pid, signal.SIGKILL)
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
-        program = self.program
-        with program.log.open("ab", buffering=0) as log:
-            return await asyncio.create_subprocess_exec(
-                *program.argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=program.cwd,
-                env=dict(program.env) or None,
-                start_new_session=True,
-                preexec_fn=_die_with(os.getpid(), program.death_signal),
-                **_user(program.account),
-            )
-
     def _enter(self, state: str) -> None:
         self.state = state
         self._changed()
+
+
+async def spawn(program: Program) -> asyncio.subprocess.Process:
+    """Start it, its output behind what its log holds already; where the system can, it dies with this process."""
+    with program.log.open("ab", buffering=0) as log:
+        return await asyncio.create_subprocess_exec(
+            *program.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=program.cwd,
+            env=dict(program.env) or None,
+            start_new_session=True,
+            preexec_fn=_die_with(os.getpid(), program.death_signal),
+            **_user(program.account),
+        )
 
 
 def _user(account: pwd.struct_passwd | None) -> dict[str, Any]:

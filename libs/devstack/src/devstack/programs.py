@@ -6,7 +6,7 @@ import base64
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -34,16 +34,21 @@ SENDER: Final = ("delivery", "send")
 SENDERS_MAX: Final = 64
 
 
-def port_names(wanted: Wanted) -> list[str]:
-    """Every port that the wanted programs bind."""
-    names = ["postgres", "kafka", KAFKA_CONTROLLER]
-    if wanted.services:
-        names += [*SERVICES, SINK_SMTP, RECEIVE_HTTP, *sender_names(wanted.senders)]
-    return names
+MORE_PORTS: Final = {"kafka": KAFKA_CONTROLLER, "sink": SINK_SMTP, "delivery-receive": RECEIVE_HTTP}
+"""Each program has a port of its own name; these bind a second one."""
 
 
-def sender_names(count: int) -> list[str]:
-    return [f"sender-{number}" for number in range(1, count + 1)]
+def port_names(wanted: Wanted, *, running: Collection[str]) -> list[str]:
+    """Every port that the wanted programs are about to bind."""
+    starting = [name for name in (*STACK, *services(wanted)) if name not in running]
+    return [*starting, *(MORE_PORTS[name] for name in starting if name in MORE_PORTS)]
+
+
+def services(wanted: Wanted) -> dict[str, tuple[str, ...]]:
+    """The wanted services and the sink: the module and command of each, by name."""
+    if not wanted.services:
+        return {}
+    return SERVICES | {f"sender-{number}": SENDER for number in range(1, wanted.senders + 1)}
 
 
 class Programs:
@@ -57,8 +62,7 @@ class Programs:
         return [self._postgres(), self._kafka()]
 
     def services(self, wanted: Wanted) -> list[Program]:
-        named = SERVICES | dict.fromkeys(sender_names(wanted.senders), SENDER)
-        return [self._service(name, module, wanted.env) for name, module in named.items()]
+        return [self._service(name, module, wanted.env) for name, module in services(wanted).items()]
 
     def migration(self, service: str, extra: Mapping[str, str]) -> Program:
         return Program(

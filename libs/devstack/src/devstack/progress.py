@@ -16,13 +16,13 @@ class Progress:
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stderr
         self._began = monotonic()
-        self._drawn = False
+        self._drawn = ""
         self._quarter = 0
 
     def say(self, line: str) -> None:
         if self._drawn:
             self._out.write("\r\x1b[K")
-            self._drawn = False
+            self._drawn = ""
         self._out.write(f"{monotonic() - self._began:6.1f} s  {line}\n")
         self._out.flush()
 
@@ -30,9 +30,10 @@ class Progress:
         """How much of a download is there, in bytes: redrawn on a terminal, a line per quarter elsewhere."""
         line = f"{what} {done / 2**20:.0f} of {total / 2**20:.0f} MB"
         if self._out.isatty():
-            self._out.write(f"\r\x1b[K{monotonic() - self._began:6.1f} s  {line}")
-            self._out.flush()
-            self._drawn = True
+            if line != self._drawn:
+                self._out.write(f"\r\x1b[K{monotonic() - self._began:6.1f} s  {line}")
+                self._out.flush()
+                self._drawn = line
         elif done * STEPS // total > self._quarter:
             self._quarter = done * STEPS // total
             self.say(line)

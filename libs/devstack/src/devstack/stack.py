@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import sleep
 from typing import Final
@@ -25,7 +26,6 @@ from devstack.programs import (
     SENDERS_MAX,
     SINK_HTTP,
     SINK_SMTP,
-    port_names,
     webhook_secret,
 )
 from devstack.progress import Progress, Silent
@@ -35,6 +35,7 @@ from devstack.supervisor import last_words
 START_SECONDS_MAX: Final = 300.0
 STOP_SECONDS_MAX: Final = 75.0
 LEFTOVER_SECONDS_MAX: Final = 10.0
+KILL_SECONDS_MAX: Final = 10.0
 POLL_SECONDS: Final = 0.05
 NO_SERVICES: Final = "The services are not running: start them with `sluice dev up`."
 
@@ -88,7 +89,7 @@ class Stack:
             raise StackError(f"There can be 0 to {SENDERS_MAX} senders, not {senders}.")
         told = progress or Silent()
         self.layout.prepare()
-        with state.one_command(self.layout):
+        with state.one_command(self.layout, say=told.say):
             before = Wanted.read(self.layout)
             running = state.supervisor(self.layout)
             wanted = Wanted(
@@ -100,9 +101,8 @@ class Stack:
                 env=dict(env or {}),
             )
             if running is not None:
-                told.say(f"the stack is running already (supervisor {running.pid})")
-                wanted.write(self.layout)
-                self._follow(wanted, running, told)
+                told.say("the stack is running already")
+                self._change(wanted, before, running, told)
             else:
                 self._start_supervisor(wanted, told, attached=attached)
             return self.addresses
@@ -113,15 +113,26 @@ class Stack:
         kafka.java()
         postgres.programs()
         self._clear_leftovers()
-        Ports(self.layout).settle(port_names(wanted), say=told.say)
         roles.passwords(self.layout)
         self.layout.state.unlink(missing_ok=True)
         wanted.write(self.layout)
-        process = self._spawn(attached=attached)
         try:
-            self._follow(wanted, process, told)
+            self._follow(wanted, self._spawn(attached=attached), told)
         except BaseException:
-            self._end(process)
+            if self._spawned is not None:
+                self._end(ProcessId.of(self._spawned.pid))
+            raise
+
+    def _change(self, wanted: Wanted, before: Wanted, running: ProcessId, told: Progress) -> None:
+        """Have the supervisor bring about something else; where that fails or is interrupted, what was before."""
+        wanted.write(self.layout)
+        try:
+            self._follow(wanted, running, told)
+        except BaseException:
+            again = replace(before, generation=wanted.generation + 1, prepare=False)
+            again.write(self.layout)
+            with suppress(StackError):
+                self._follow(again, running, Silent())
             raise
 
     def _spawn(self, *, attached: bool) -> ProcessId:
@@ -180,9 +191,10 @@ class Stack:
             self._end(running)
         self._clear_leftovers()
 
-    def _end(self, process: ProcessId) -> None:
-        identity.end([process], seconds_max=STOP_SECONDS_MAX)
-        if self._spawned is not None and self._spawned.pid == process.pid:
+    def _end(self, process: ProcessId | None) -> None:
+        if process is not None:
+            identity.end([process], seconds_max=STOP_SECONDS_MAX)
+        if self._spawned is not None:
             self._spawned.wait()
             self._spawned = None
         if self._tie is not None:
@@ -192,8 +204,9 @@ class Stack:
 
     def _clear_leftovers(self) -> None:
         """End what a supervisor that was killed has left: known by pid and start time, or by its data folder."""
-        left = [one.id for one in State.read(self.layout).processes if one.id is not None]
-        identity.end([one for one in left if one is not None], seconds_max=LEFTOVER_SECONDS_MAX)
+        left = {one.id for one in State.read(self.layout).processes if one.id is not None}
+        left |= set(identity.working_in(self.layout.kafka, name="java"))
+        identity.end(left, seconds_max=LEFTOVER_SECONDS_MAX)
         postgres.clear_leftovers(self.layout)
 
     def reset(self) -> None:
@@ -218,9 +231,11 @@ class Stack:
         return [own, *said.processes]
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> ProcessId:
-        """Send a signal to one process by name; whom it hit."""
+        """Send a signal to one process by name; whom it hit. Returns after SIGKILL when that process is gone."""
         for process in self.processes():
             if process.name == name and process.id is not None and process.id.send(number):
+                if number == signal.SIGKILL:
+                    process.id.wait(seconds_max=KILL_SECONDS_MAX)
                 return process.id
         raise StackError(f"{name} is not running: {', '.join(one.name for one in self.processes()) or 'nothing'} is.")
 
@@ -234,16 +249,8 @@ class Stack:
             running, before = state.supervisor(self.layout), Wanted.read(self.layout)
             if running is None or not before.services:
                 raise StackError(NO_SERVICES)
-            wanted = Wanted(
-                generation=before.generation + 1,
-                services=True,
-                prepare=False,
-                senders=senders,
-                profile=before.profile,
-                env=before.env,
-            )
-            wanted.write(self.layout)
-            self._follow(wanted, running, progress or Silent())
+            wanted = replace(before, generation=before.generation + 1, prepare=False, senders=senders)
+            self._change(wanted, before, running, progress or Silent())
 
     @property
     def addresses(self) -> Addresses:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from time import sleep
 from typing import Any, Final
@@ -35,8 +35,8 @@ class Wanted:
 
     @classmethod
     def read(cls, layout: Layout) -> Wanted:
-        found = read_json(layout.wanted)
-        return cls(**found) if found else cls()
+        known = {one.name for one in fields(cls)}  # the file may be another version's
+        return cls(**{name: value for name, value in read_json(layout.wanted).items() if name in known})
 
     def write(self, layout: Layout) -> None:
         write_private(layout.wanted, json.dumps(asdict(self)))
@@ -116,14 +116,17 @@ def _held(lock: Path) -> bool:
 
 
 @contextmanager
-def one_command(layout: Layout) -> Iterator[None]:
+def one_command(layout: Layout, *, say: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """Commands on one stack take turns."""
     with naming(layout.home, doing="taking the stack's lock"), layout.command_lock.open("a") as lock:
-        deadline = monotonic() + COMMAND_SECONDS_MAX
+        deadline, said = monotonic() + COMMAND_SECONDS_MAX, False
         while True:
             with suppress(BlockingIOError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
+            if not said:
+                say("waiting for another `sluice dev` command on this stack")
+                said = True
             if monotonic() > deadline:
                 raise StackError("Another `sluice dev` command on this stack does not end: stop it and try again.")
             sleep(POLL_SECONDS)

@@ -30,7 +30,7 @@ from devstack.layout import Layout
 from devstack.ports import Ports
 from devstack.preparation import migrate, provision, together
 from devstack.program import Child, Program
-from devstack.programs import Programs, schema_file, topics_file
+from devstack.programs import STACK, Programs, port_names, schema_file, topics_file
 from devstack.state import ProcessInfo, State, Wanted
 
 TICK_SECONDS: Final = 0.1
@@ -40,7 +40,6 @@ STARTS_MAX: Final = 3
 READY_SECONDS_MAX: Final = 120.0
 SAID_MAX: Final = 200
 LOCK_SECONDS_MAX: Final = 2.0
-STACK: Final = ("postgres", "kafka")
 LAST_BUT_STACK: Final = ("sink",)
 
 log = logging.getLogger("devstack.supervisor")
@@ -95,6 +94,8 @@ class Supervisor:
         try:
             await self._start(wanted)
         except StackError as error:
+            if self._replaced(wanted):
+                return
             if self._state.generation == 0:
                 raise
             self._state = replace(self._state, failed=str(error), failed_generation=wanted.generation)
@@ -103,55 +104,57 @@ class Supervisor:
         self._publish()
 
     async def _start(self, wanted: Wanted) -> None:
-        for program in self._programs.stack():
-            self._keep(program)
+        self._ports.settle(port_names(wanted, running=self._children), say=self._say)
+        await self._keep(self._programs.stack())
         await together((self._database(wanted), self._topics(wanted)))
-        if wanted.services:
-            await self._services(wanted)
+        services = self._programs.services(wanted)
+        kept = {*STACK, *(program.name for program in services)}
+        await asyncio.gather(*(self._drop(name) for name in list(self._children) if name not in kept))
+        await self._keep(services)
+        await together(self._until_ready(program.name, wanted) for program in services)
+
+    def _replaced(self, wanted: Wanted) -> bool:
+        return Wanted.read(self._layout).generation > wanted.generation
 
     async def _database(self, wanted: Wanted) -> None:
-        await self._until_ready("postgres")
+        await self._until_ready("postgres", wanted)
         await roles.apply(self._layout, port=self._ports["postgres"], sql=schema_file(self._layout.root))
         if wanted.prepare:
-            for line in await migrate(self._programs, wanted.env):
-                self._say(line)
+            self._say(await migrate(self._programs, wanted.env))
 
     async def _topics(self, wanted: Wanted) -> None:
-        await self._until_ready("kafka")
+        await self._until_ready("kafka", wanted)
         if wanted.prepare:
             file = topics_file(self._layout.root)
             self._say(await provision(self._programs, file, profile=wanted.profile))
 
-    async def _services(self, wanted: Wanted) -> None:
-        programs = {program.name: program for program in self._programs.services(wanted)}
-        gone = [name for name in self._children if name not in programs and name not in STACK]
-        await asyncio.gather(*(self._drop(name) for name in gone))
-        for program in programs.values():
+    async def _keep(self, programs: Iterable[Program]) -> None:
+        """Run each of them; one that is not as it should be now, or waits after having failed, begins anew."""
+        for program in programs:
             child = self._children.get(program.name)
-            if child is not None and child.program != program:
+            if child is not None and (child.program != program or child.state == "waiting"):
                 await self._drop(program.name)
-            self._keep(program)
-        await together(self._until_ready(name) for name in programs)
-
-    def _keep(self, program: Program) -> None:
-        if program.name not in self._children:
-            child = Child(program, changed=self._publish)
-            self._children[program.name] = child
-            child.start()
+            if program.name not in self._children:
+                child = Child(program, changed=self._publish)
+                self._children[program.name] = child
+                child.start()
 
     async def _drop(self, name: str) -> None:
         await self._children[name].stop()
         del self._children[name]
         self._say(f"{name} stopped")
 
-    async def _until_ready(self, name: str) -> None:
+    async def _until_ready(self, name: str, wanted: Wanted) -> None:
         child, deadline = self._children[name], monotonic() + READY_SECONDS_MAX
-        if child.was_ready.is_set():
+        if child.state == "ready":
             return
-        while not child.was_ready.is_set():
-            if child.restarts >= STARTS_MAX or monotonic() > deadline:
+        starts = child.restarts + STARTS_MAX
+        while child.state != "ready":
+            if child.restarts >= starts or monotonic() > deadline:
                 fault = child.fault or f"not ready after {READY_SECONDS_MAX:.0f} s"
                 raise StackError(f"{name} does not start ({fault}): {last_words(child.program.log)}")
+            if self._replaced(wanted):
+                raise StackError("Something else is wanted by now.")
             await asyncio.sleep(TICK_SECONDS / 2)
         where = f" on port {child.program.port}" if child.program.port else ""
         self._say(f"{name} ready{where}")
