@@ -1,6 +1,7 @@
 """One topic's reader: a FastStream batch subscriber whose offsets stand in the service's schema."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from chassis.health import Health
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
+from sluice_contracts import topics
 
 from messaging import offsets
 from messaging.offsets import Move, OffsetsMoved
@@ -25,6 +27,9 @@ BATCH_RECORDS_MAX: Final = 500
 BEAT_SECONDS: Final = 0.2
 POLL_FRESH_MILLISECONDS_MAX: Final = 1_500
 STALL_SECONDS_MAX: Final = 60.0
+RESTART_SECONDS_MAX: Final = 60.0
+RESTART_AGAIN_SECONDS: Final = 5.0
+ESCAPE_SECONDS: Final = (0.2, 30.0)
 FETCH_WAIT_MILLISECONDS: Final = 250
 WAIT_MILLISECONDS: Final = {True: 5, False: 20}
 """How long the poll of an urgent topic, and of any other, waits and then rests: half of it is lateness."""
@@ -39,8 +44,10 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         self._routes = routes
         self._health = health
         self._positions: dict[int, int] = {}
+        self._stopped: set[int] = set()
         self._busy = False
         self._progress = monotonic()
+        self._escapes = delays(*ESCAPE_SECONDS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscriber = broker.subscriber(
             self.topic,
@@ -56,11 +63,12 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             parser=self._parse,
             decoder=_records,
         )
-        self._subscriber(self._handle)
+        self._subscriber(self._handle, filter=_every)
 
     # FastStream decodes header values as UTF-8 and skips the batch where that fails, outside any policy: so nothing
     # of a record is touched before the pipeline does.
     async def _parse(self, records: tuple[ConsumerRecord, ...], _original: Any = None) -> KafkaAckableMessage:
+        self._busy = True
         return KafkaAckableMessage(
             body=b"",
             raw_message=records,
@@ -71,17 +79,42 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         )
 
     async def _handle(self, records: Sequence[ConsumerRecord]) -> None:
-        self._busy = True
         try:
-            owned = [record for record in records if record.partition in self._positions]
-            await self._pipeline.handle(self._routes, owned, self._positions)
+            await self._pipeline.handle(self._routes, self._readable(records), self._positions)
             self._progress = monotonic()
+            self._escapes = delays(*ESCAPE_SECONDS)
         except OffsetsMoved:
             # Never a nack: it would seek back to the batch's first offset and undo the seek below.
             log.info("offsets_moved", topic=self.topic)
             self._take_over({TopicPartition(self.topic, partition) for partition in {r.partition for r in records}})
+        except Exception as error:
+            # A bug of ours that not even a quarantine ends: the nack that follows reads again, but not at once.
+            delay = next(self._escapes)
+            log.error("batch_escaped", topic=self.topic, error=type(error).__name__, delay_seconds=round(delay, 2))
+            await sleep(delay)
+            raise
         finally:
             self._busy = False
+
+    def _readable(self, records: Sequence[ConsumerRecord]) -> list[ConsumerRecord]:
+        """Those that follow what has been handled; the others come again from where the seek puts the reader."""
+        by_partition: dict[int, list[ConsumerRecord]] = defaultdict(list)
+        for record in records:
+            by_partition[record.partition].append(record)
+        kept: list[ConsumerRecord] = []
+        for number, found in by_partition.items():
+            wanted = self._positions.get(number)
+            if wanted is None or self._position(number) <= found[-1].offset:
+                continue  # being taken over, or fetched before the seek that ended a take-over
+            if found[0].offset < wanted:
+                # Read before, or the log was put back and filled again: the stored offset decides.
+                log.warning("offsets_repeated", topic=self.topic, partition=number, wanted=wanted, got=found[0].offset)
+                self._take_over({TopicPartition(self.topic, number)})
+                continue
+            if found[0].offset > wanted and self.topic not in topics.COMPACTED:
+                log.warning("offsets_skipped", topic=self.topic, partition=number, wanted=wanted, got=found[0].offset)
+            kept += found
+        return kept
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Stop vouching for partitions; what is under way is refused by the offsets' comparison."""
@@ -99,6 +132,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             return
         for partition in partitions:
             self._positions.pop(partition.partition, None)
+            self._stopped.discard(partition.partition)
         held = partitions & consumer.assignment()
         if held:
             consumer.pause(*held)
@@ -110,11 +144,13 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         for delay in delays(0.05, 5.0):
             try:
                 beginnings = await consumer.beginning_offsets(list(partitions))
+                firsts = {partition.partition: offset for partition, offset in beginnings.items()}
+                count = len(consumer.partitions_for_topic(self.topic) or firsts)
+                async with self._pipeline.pool.acquire() as conn:
+                    wanted = await offsets.load(conn, self.topic, beginnings=firsts, partitions=count)
+                # The ends are asked for last: the owner before us may have moved on meanwhile, never beyond them.
                 ends = await consumer.end_offsets(list(partitions))
                 async with self._pipeline.pool.acquire() as conn:
-                    firsts = {partition.partition: offset for partition, offset in beginnings.items()}
-                    count = len(consumer.partitions_for_topic(self.topic) or firsts)
-                    wanted = await offsets.load(conn, self.topic, beginnings=firsts, partitions=count)
                     for partition in partitions:
                         await self._start(conn, consumer, partition, wanted, beginnings[partition], ends[partition])
                 return
@@ -141,6 +177,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         if stored > end:
             # The log was put back: reading on would hear old things as new. It stays paused until a person decides.
             log.critical("log_put_back", topic=self.topic, partition=partition.partition, stored=stored, end=end)
+            self._stopped.add(partition.partition)
             return
         if stored < beginning:
             log.error(
@@ -162,14 +199,19 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             return {}
         now = wall_milliseconds()
         done: dict[int, int] = {}
+        if _is_spare(consumer):
+            self._progress = monotonic()
         for partition in consumer.assignment():
+            if partition.partition in self._stopped:
+                self._progress = monotonic()
+                continue
             wanted = self._positions.get(partition.partition)
             polled = consumer.last_poll_timestamp(partition)
             high = consumer.highwater(partition)
             if wanted is None or high is None or polled is None or now - polled > POLL_FRESH_MILLISECONDS_MAX:
                 continue
             self._progress = monotonic()
-            if wanted >= high or _position(consumer, partition) >= high:
+            if wanted >= high or self._position(partition.partition) >= high:
                 done[partition.partition] = wanted
         return done
 
@@ -181,7 +223,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             done = self.caught_up()
             if done and self._routes.heartbeat:
                 await self._confirm(done)
-            if monotonic() - self._progress > STALL_SECONDS_MAX:
+            # A batch under way waits for the database, not for Kafka.
+            if not self._busy and monotonic() - self._progress > STALL_SECONDS_MAX:
                 await self._restart()
             await sleep_unless(stop, BEAT_SECONDS)
 
@@ -196,13 +239,29 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
     async def _restart(self) -> None:
         """A consumer may live on, stuck, after its broker was away: it is made anew."""
         log.error("reader_stalled", topic=self.topic, seconds=STALL_SECONDS_MAX)
-        self._progress = monotonic()
         self._positions.clear()
+        self.close()
         try:
-            await self._subscriber.stop()
-            await self._subscriber.start()
+            async with asyncio.timeout(RESTART_SECONDS_MAX):
+                await self._subscriber.stop()
+                await self._subscriber.start()
+            self._progress = monotonic()
         except Exception as error:
             log.warning("reader_not_started", topic=self.topic, error=type(error).__name__)
+            self._progress = monotonic() - STALL_SECONDS_MAX + RESTART_AGAIN_SECONDS
+        self._busy = False
+
+    def close(self) -> None:
+        """Give up seeks that are under way: their consumer is about to go."""
+        for task in self._tasks:
+            task.cancel()
+
+    def _position(self, partition: int) -> int:
+        """Where the fetcher stands: behind what it has handed out, and over offsets that carry no record."""
+        consumer = self._consumer()
+        assignment = None if consumer is None else consumer._subscription.subscription.assignment
+        state = None if assignment is None else assignment.state_value(TopicPartition(self.topic, partition))
+        return int(state.position) if state is not None and state.has_valid_position else -1
 
 
 class _Committer:
@@ -227,17 +286,22 @@ class _Committer:
             log.debug("offset_not_committed", topic=reader.topic, error=type(error).__name__)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """After a bug that escaped the pipeline: read again from the stored position."""
-        reader = self._reader
-        log.error("batch_escaped", topic=reader.topic, partition=partition.partition, offset=offset)
-        reader._take_over({partition})
+        """Read again from the stored position, whatever the batch's first offset was."""
+        self._reader._take_over({partition})
 
 
 async def _records(message: KafkaAckableMessage, _original: Any = None) -> Any:
     return message.raw_message
 
 
-def _position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
-    """Where the fetcher stands: it moves over offsets that carry no record."""
-    state = consumer._subscription.subscription.assignment.state_value(partition)
-    return state.position if state is not None and state.has_valid_position else -1
+# FastStream runs a plain function in a thread; between its poll and our handler nothing else may have a turn, or a
+# heartbeat vouches for a batch that is in hand.
+async def _every(_message: Any) -> bool:
+    return True
+
+
+def _is_spare(consumer: AIOKafkaConsumer) -> bool:
+    """A member of the group that has joined and was given nothing, for there are more members than partitions."""
+    subscription = consumer._subscription
+    assignment = None if subscription.subscription is None else subscription.subscription.assignment
+    return assignment is not None and not assignment.tps and not subscription.reassignment_in_progress

@@ -25,7 +25,7 @@ class Record(Protocol):
     offset: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
 
 
 @dataclass(slots=True)
@@ -40,6 +40,8 @@ class Inbound:
     tombstone: Tombstone | None = None
     refused: Refused | None = None
     broken: str | None = None
+    guilty: bool = False
+    """A handler failed on it: a command that did is answered."""
     tries: int = 0
 
     @property
@@ -49,8 +51,11 @@ class Inbound:
         return identity(self.cause)
 
 
-def read(record: Record, models: dict[str, type[Contract]], *, known: frozenset[str]) -> Inbound:
-    """Decode one record of a topic whose handled types are `models`; `known` types are passed over. Never raises."""
+def read(record: Record, models: dict[str, type[Contract]], *, known: frozenset[str], fenced: bool = False) -> Inbound:
+    """Decode one record of a topic whose handled types are `models`; `known` types are passed over. Never raises.
+
+    Other types are passed over too, except where commands are answered, and where it may be a stop (`fenced`).
+    """
     inbound = Inbound(record, key=_key(record.key))
     if record.value is None and record.topic in topics.COMPACTED:
         if inbound.key is None:
@@ -65,6 +70,9 @@ def read(record: Record, models: dict[str, type[Contract]], *, known: frozenset[
         return inbound
     inbound.cause = _cause(envelope)
     inbound.data = envelope.data
+    if fenced and envelope.type not in models and envelope.type not in known:
+        inbound.broken = "type: unknown"
+        return inbound
     _interpret(inbound, envelope, models, known=known)
     return inbound
 

@@ -19,7 +19,10 @@ _RECORD: Final = """
 insert into inbox (message, answer) select message, answer from unnest($1::uuid[], $2::bytea[]) as row (message, answer)
 """
 
-_ANSWER: Final = "update inbox set answer = $2 where message = $1 and answer is null"
+_ANSWER: Final = """
+with kept as (update inbox set answer = $2 where message = $1 and answer is null returning true)
+select exists (select from kept) or not exists (select from inbox where message = $1)
+"""
 
 _FORGET: Final = """
 delete from inbox where ctid = any(array(
@@ -48,9 +51,9 @@ async def record(conn: Conn, answers: Mapping[str, bytes | None]) -> None:
     await conn.execute(_RECORD, list(answers), list(answers.values()))
 
 
-async def answer(conn: Conn, message: str, value: bytes) -> None:
-    """Keep the answer of a command that had waited for it."""
-    await conn.execute(_ANSWER, message, value)
+async def answer(conn: Conn, message: str, value: bytes) -> bool:
+    """Keep the answer of a command that had waited for it; False where it has one already."""
+    return bool(await conn.fetchval(_ANSWER, message, value))
 
 
 async def forget(conn: Conn, *, older_than: timedelta, limit: int) -> int:

@@ -13,7 +13,14 @@ URGENT: Final = 0
 BULK: Final = 1
 LANES: Final = {URGENT: "urgent", BULK: "bulk"}
 
-Headers = Sequence[tuple[str, bytes]]
+RECORD_BYTES_MAX: Final = 2_000_000
+"""A little less than the topics take (`max.message.bytes`): one row that Kafka refuses would stop its lane for good."""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class RecordTooLarge(Exception):
+    """A record that no topic would take."""
 
 
 class Outgoing(NamedTuple):
@@ -42,14 +49,19 @@ def lane_of(topic: str) -> int:
 
 def pack_headers(headers: Headers) -> bytes:
     """Headers as one value of a row."""
-    return orjson.dumps([[name, b64encode(value).decode()] for name, value in headers])
+    return orjson.dumps([[name, None if value is None else b64encode(value).decode()] for name, value in headers])
 
 
-def unpack_headers(packed: bytes | None, *, value: bytes | None) -> list[tuple[str, bytes]]:
+def unpack_headers(packed: bytes | None, *, value: bytes | None) -> list[tuple[str, bytes | None]]:
     """The headers of a row; a tombstone has none."""
     if packed is None:
         return [] if value is None else list(HEADERS)
-    return [(name, b64decode(text)) for name, text in orjson.loads(packed)]
+    return [(name, None if text is None else b64decode(text)) for name, text in orjson.loads(packed)]
+
+
+def size(*parts: bytes | None) -> int:
+    """Bytes of a record, near enough."""
+    return sum(len(part) for part in parts if part is not None)
 
 
 _WRITE: Final = """
@@ -64,14 +76,24 @@ select pg_notify(current_schema() || '.outbox', '')
 """
 
 _READ: Final = """
-select seq, topic, key, value, headers from outbox where lane = $1 order by seq limit $2
+select seq, topic, key, value, headers from (
+    select seq, topic, key, value, headers, sum(size) over (order by seq) - size as before
+    from (
+        select seq, topic, key, value, headers, coalesce(octet_length(value), 0) as size
+        from outbox where lane = $1 order by seq limit $2
+    ) as oldest
+) as measured
+where before < $3 order by seq
 """
 
 _DELETE: Final = "delete from outbox where seq = any($1::bigint[])"
 
 
 async def write(conn: Conn, rows: Sequence[Outgoing]) -> None:
-    """Add records in this order, and wake the relay when the transaction commits."""
+    """Add records in this order, and wake the relay when the transaction commits. Raises RecordTooLarge."""
+    for row in rows:
+        if size(row.key, row.value, row.headers) > RECORD_BYTES_MAX:
+            raise RecordTooLarge(row.topic)
     await conn.execute(
         _WRITE,
         [lane_of(row.topic) for row in rows],
@@ -82,9 +104,9 @@ async def write(conn: Conn, rows: Sequence[Outgoing]) -> None:
     )
 
 
-async def read(conn: Conn, lane: int, *, limit: int) -> list[Queued]:
-    """The oldest records of a lane that are visible."""
-    return [Queued(*row) for row in await conn.fetch(_READ, lane, limit)]
+async def read(conn: Conn, lane: int, *, limit: int, bytes_max: int) -> list[Queued]:
+    """The oldest records of a lane that are visible: at least one, and no more once `bytes_max` is reached."""
+    return [Queued(*row) for row in await conn.fetch(_READ, lane, limit, bytes_max)]
 
 
 async def delete(conn: Conn, seqs: Sequence[int]) -> None:

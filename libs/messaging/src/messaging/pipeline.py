@@ -1,7 +1,7 @@
 """A batch of records becomes one transaction; a guilty record is split off, an outage is waited out."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,11 +25,28 @@ log = structlog.get_logger()
 HANDLED: Final = Metric("sluice_messages_handled", "Records by what became of them.", ["topic", "type", "outcome"])
 TIMEOUTS_BEFORE_BLAME: Final = 5
 
+INTERNAL: Final = Refused("internal", "the command could not be handled; it was set aside")
+
 _NOW: Final = "select clock_timestamp()"
 
 
 class NotAnswered(Exception):
     """A handler left a command without an answer: our own bug."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """A batch's way along its partitions: `at` is where it stands, `positions` is what the reader goes by."""
+
+    positions: dict[int, int]
+    at: dict[int, int]
+
+    def move(self, moved: Mapping[int, int]) -> None:
+        """Go on; the reader's position goes along unless a rebalance has changed it meanwhile."""
+        for partition, upto in moved.items():
+            if self.positions.get(partition) == self.at[partition]:
+                self.positions[partition] = upto
+            self.at[partition] = upto
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,40 +69,56 @@ class Pipeline:
     async def handle(self, routes: TopicRoutes, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Handle the records of one topic, in order; `positions` (next offset by partition) moves with each commit.
 
-        Raises OffsetsMoved where another owner has moved on, and only that.
+        Raises OffsetsMoved where another owner has moved on.
         """
-        models = routes.models
         fresh = [r for r in records if r.offset >= positions.get(r.partition, r.offset + 1)]
         fresh.sort(key=lambda r: (r.partition, r.offset))
-        inbound = [read(record, models, known=routes.known) for record in fresh]
+        fenced = routes.fence is not None
+        inbound = [read(record, routes.models, known=routes.known, fenced=fenced) for record in fresh]
+        # A rebalance amid the batch takes entries out of `positions`, or puts newer ones in. What this batch started
+        # from stays what it is compared with, or a late retry would move a partition to where it has no business.
+        walk = _Walk(positions, {record.partition: positions[record.partition] for record in fresh})
         for part in _bounded(inbound, routes):
-            await self._settle(routes, part, positions)
+            await self._settle(routes, part, walk)
 
-    async def _settle(self, routes: TopicRoutes, part: Sequence[Inbound], positions: dict[int, int]) -> None:
+    async def _settle(self, routes: TopicRoutes, part: Sequence[Inbound], walk: _Walk) -> None:
+        """Handle a part; where it fails for a reason in the data, halve it until the guilty record stands alone."""
         try:
-            await self._patiently(routes, part, positions, guilty=None)
+            await self._patiently(routes, part, walk)
         except offsets.OffsetsMoved:
             raise
         except Exception as error:
             if len(part) == 1:
-                log.error("record_quarantined", **_where(part[0]), error=type(error).__name__)
-                part[0].broken = f"{type(error).__name__} in {routes.topic}"
-                await self._patiently(routes, part, positions, guilty=part[0])
+                await self._condemn(routes, part[0], walk, error)
                 return
             log.warning("batch_split", topic=routes.topic, records=len(part), error=type(error).__name__)
             middle = len(part) // 2
-            await self._settle(routes, part[:middle], positions)
-            await self._settle(routes, part[middle:], positions)
+            await self._settle(routes, part[:middle], walk)
+            await self._settle(routes, part[middle:], walk)
 
-    async def _patiently(
-        self, routes: TopicRoutes, part: Sequence[Inbound], positions: dict[int, int], *, guilty: Inbound | None
-    ) -> None:
+    async def _condemn(self, routes: TopicRoutes, inbound: Inbound, walk: _Walk, error: Exception) -> None:
+        """Set a record aside. Where not even its fence can be applied, its partition's heartbeat is withheld."""
+        log.error("record_quarantined", **_where(inbound), error=type(error).__name__)
+        inbound.guilty = inbound.broken is None and inbound.cause is not None
+        inbound.broken = inbound.broken or f"{type(error).__name__} in {routes.topic}"
+        try:
+            await self._patiently(routes, [inbound], walk)
+        except offsets.OffsetsMoved:
+            raise
+        except Exception as again:
+            if routes.fence is None or inbound.key is None:
+                raise
+            log.error("fence_failed", **_where(inbound), error=type(again).__name__)
+            inbound.key = None
+            await self._patiently(routes, [inbound], walk)
+
+    async def _patiently(self, routes: TopicRoutes, part: Sequence[Inbound], walk: _Walk) -> None:
         """Try until it is done; a reason outside (the database is gone, a deadlock) is waited out without limit."""
         timeouts = 0
         for delay in delays(0.05, 5.0):
             try:
-                moved = await self._transact(routes, part, positions, guilty=guilty)
-            except (Exception, asyncpg.PostgresError) as error:
+                moved = await self._transact(routes, part, walk.at)
+            except Exception as error:
                 timeouts += isinstance(error, asyncpg.QueryCanceledError)
                 raced = isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == "inbox_pkey"
                 if timeouts > TIMEOUTS_BEFORE_BLAME or not (raced or is_transient(error)):
@@ -95,11 +128,11 @@ class Pipeline:
                 )
                 await sleep(delay)
             else:
-                positions.update(moved)
+                walk.move(moved)
                 return
 
     async def _transact(
-        self, routes: TopicRoutes, part: Sequence[Inbound], positions: dict[int, int], *, guilty: Inbound | None
+        self, routes: TopicRoutes, part: Sequence[Inbound], positions: Mapping[int, int]
     ) -> dict[int, int]:
         outcomes: Counter[tuple[str, str]] = Counter()
         moved = {inbound.record.partition: inbound.record.offset + 1 for inbound in part}
@@ -113,7 +146,7 @@ class Pipeline:
             await self._handle(routes, todo, tx, outcomes)
             for inbound in part:
                 if inbound.broken is not None:
-                    await self._quarantine(routes, inbound, tx, internal=inbound is guilty)
+                    await self._quarantine(routes, inbound, tx)
                     outcomes[_type(inbound), "quarantined"] += 1
             if tx.answers:
                 await inbox.record(conn, tx.answers)
@@ -131,7 +164,9 @@ class Pipeline:
         """Those never handled before (the first of equal ones), and the repeated commands."""
         if not routes.inbox:
             return list(part), []
-        known = [i for i in part if i.broken is None and (i.message is not None or i.refused is not None)]
+        known = [i for i in part if i.guilty or (i.broken is None and (i.message or i.refused) is not None)]
+        if not routes.commands:
+            known = [i for i in known if not i.guilty]
         first: dict[str, Inbound] = {}
         for inbound in known:
             first.setdefault(inbound.identity, inbound)
@@ -158,17 +193,23 @@ class Pipeline:
             if inbound.refused is not None and inbound.cause is not None and inbound.broken is None:
                 tx.refuse(inbound.cause, inbound.refused, topic=routes.topic)
                 outcomes[_type(inbound), "refused"] += 1
-        for wave in _waves(todo):
+            elif inbound.guilty and routes.commands and inbound.cause is not None:
+                tx.refuse(inbound.cause, INTERNAL, topic=routes.topic)
+        for wave in _waves(todo, fenced=routes.fence is not None):
             await self._handle_wave(routes, wave, tx, outcomes)
 
     async def _handle_wave(
         self, routes: TopicRoutes, wave: Sequence[Inbound], tx: Tx, outcomes: Counter[tuple[str, str]]
     ) -> None:
         by_type: dict[str, list[Message[Any]]] = defaultdict(list)
-        gone = [inbound.tombstone for inbound in wave if inbound.tombstone is not None]
-        for inbound in wave:
+        whole = [inbound for inbound in wave if inbound.broken is None]
+        fences = [fence_of(inbound) for inbound in wave if inbound.broken is not None]
+        gone = [inbound.tombstone for inbound in whole if inbound.tombstone is not None]
+        for inbound in whole:
             if inbound.message is not None:
                 by_type[inbound.message.cause.type].append(inbound.message)
+        if fences and routes.fence is not None:
+            await routes.fence(fences, tx)
         if gone and routes.tombstones is not None:
             await routes.tombstones(gone, tx)
         for kind, messages in by_type.items():
@@ -177,21 +218,12 @@ class Pipeline:
             if routes.commands:
                 _assert_answered(messages, tx)
 
-    async def _quarantine(self, routes: TopicRoutes, inbound: Inbound, tx: Tx, *, internal: bool) -> None:
-        """Keep the record byte for byte; a stop that may be in it is applied; a command that is one is answered."""
+    async def _quarantine(self, routes: TopicRoutes, inbound: Inbound, tx: Tx) -> None:
+        """Keep the record byte for byte; with a stop in it that may be unheard, its partition is not vouched for."""
         tx.outgoing.append(quarantine.envelop(self.service, inbound))
-        if routes.fence is not None:
-            if inbound.key is None:
-                log.critical("heartbeat_withheld", **_where(inbound))
-                await offsets.withhold(tx.conn, routes.topic, inbound.record.partition)
-            else:
-                await routes.fence([fence_of(inbound)], tx)
-        if internal and routes.commands and inbound.cause is not None:
-            tx.refuse(
-                inbound.cause,
-                Refused("internal", "the command could not be handled; it was set aside"),
-                topic=routes.topic,
-            )
+        if routes.fence is not None and inbound.key is None:
+            log.critical("heartbeat_withheld", **_where(inbound))
+            await offsets.withhold(tx.conn, routes.topic, inbound.record.partition)
 
     async def _repeat(self, conn: Conn, routes: TopicRoutes, repeated: Sequence[Inbound], tx: Tx) -> None:
         if not repeated:
@@ -241,14 +273,15 @@ def _weight(inbound: Inbound, routes: TopicRoutes) -> int:
     return 1 if weigh is None else weigh(inbound.message.data)
 
 
-def _waves(todo: Sequence[Inbound]) -> Iterator[list[Inbound]]:
-    """The k-th message of every key before the (k+1)-th of any."""
+def _waves(todo: Sequence[Inbound], *, fenced: bool) -> Iterator[list[Inbound]]:
+    """The k-th message of every key before the (k+1)-th of any; a broken one counts where its fence is applied."""
     waves: list[list[Inbound]] = []
     depth: dict[str, int] = {}
     for inbound in todo:
-        if inbound.broken is not None or (inbound.message is None and inbound.tombstone is None):
+        fence = inbound.broken is not None and fenced
+        whole = inbound.broken is None and (inbound.message is not None or inbound.tombstone is not None)
+        if inbound.key is None or not (fence or whole):
             continue
-        assert inbound.key is not None
         place = depth.get(inbound.key, 0)
         depth[inbound.key] = place + 1
         if place == len(waves):

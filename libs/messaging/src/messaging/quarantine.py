@@ -1,13 +1,19 @@
 """Records that could not be handled are kept byte for byte, with why and where from."""
 
-from messaging.inbound import Inbound
-from messaging.outbox import Outgoing, pack_headers
+from typing import Final
 
-PREFIX = "sluice-quarantine-"
+from messaging.inbound import Inbound
+from messaging.outbox import RECORD_BYTES_MAX, Outgoing, pack_headers, size
+
+PREFIX: Final = "sluice-quarantine-"
 
 
 def envelop(service: str, inbound: Inbound) -> Outgoing:
-    """The record as it came (key, value, headers) for `<service>.quarantine`; what we add are headers of our own."""
+    """The record as it came (key, value, headers) for `<service>.quarantine`; what we add are headers of our own.
+
+    A record so large that no topic takes it (it came in compressed) is kept as far as it fits, without its headers, and
+    `cut` says how large it was: whole it stands where `topic`, `partition` and `offset` say, while that topic keeps it.
+    """
     record = inbound.record
     added = {
         "reason": inbound.broken or "unknown",
@@ -16,8 +22,15 @@ def envelop(service: str, inbound: Inbound) -> Outgoing:
         "offset": str(record.offset),
         "tries": str(inbound.tries),
     }
-    headers = [
-        *((name, value if value is not None else b"") for name, value in record.headers),
-        *((PREFIX + name, text.encode()) for name, text in added.items()),
-    ]
-    return Outgoing(f"{service}.quarantine", record.key, record.value, pack_headers(headers))
+    topic, key, value = f"{service}.quarantine", record.key, record.value
+    headers = pack_headers([*record.headers, *_ours(added)])
+    if size(key, value, headers) > RECORD_BYTES_MAX:
+        added["cut"] = str(size(key, value, headers))
+        headers = pack_headers(_ours(added))
+        key = None if key is None else key[: RECORD_BYTES_MAX // 2]
+        value = None if value is None else value[: RECORD_BYTES_MAX - size(key, headers)]
+    return Outgoing(topic, key, value, headers)
+
+
+def _ours(added: dict[str, str]) -> list[tuple[str, bytes]]:
+    return [(PREFIX + name, text.encode()) for name, text in added.items()]

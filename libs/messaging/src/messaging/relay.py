@@ -6,8 +6,9 @@ from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from chassis.backoff import delays
-from chassis.clock import monotonic, sleep, sleep_unless
+from chassis.clock import monotonic, sleep_unless
 from chassis.health import Health
 from chassis.pool import Conn, Pool
 from prometheus_client import Counter as Metric
@@ -24,6 +25,10 @@ POLL_SECONDS: Final = 0.5
 OWNER_POLL_SECONDS: Final = 0.5
 ACKNOWLEDGE_SECONDS_MAX: Final = 30.0
 STALL_SECONDS_MAX: Final = 120.0
+BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
+CLOSE_SECONDS_MAX: Final = 12.0
+LAST_SECONDS_MAX: Final = 5.0
+"""How long a relay that is stopped goes on publishing; what is left then waits for the next owner."""
 LOCK_CLASS: Final = 0x51_00
 
 _LOCK: Final = "select pg_try_advisory_lock($1, hashtext(current_schema() || '.outbox.' || $2))"
@@ -45,6 +50,7 @@ class Relay:
         """Publish until stopped; any failure starts over with a new connection and a new producer."""
         waits = delays(0.05, 5.0)
         while not stop.is_set():
+            self._health.beat(f"relay:{LANES[self._lane]}", every_seconds_max=STALL_SECONDS_MAX)
             started = monotonic()
             try:
                 await self._own(stop)
@@ -55,7 +61,7 @@ class Relay:
                 log.warning(
                     "relay_retried", lane=LANES[self._lane], error=type(error).__name__, delay_seconds=round(delay, 2)
                 )
-                await sleep(delay)
+                await sleep_unless(stop, delay)
 
     async def _own(self, stop: asyncio.Event) -> None:
         async with self._pool.acquire() as conn:
@@ -86,10 +92,15 @@ class Relay:
 
     async def _publish(self, conn: Conn, producer: AIOKafkaProducer, stop: asyncio.Event) -> None:
         lane = LANES[self._lane]
+        stopped: float | None = None
         while True:
             self._health.beat(f"relay:{lane}", every_seconds_max=STALL_SECONDS_MAX)
             self._woken.clear()
-            rows = await outbox.read(conn, self._lane, limit=BATCH_MAX[self._lane])
+            if stop.is_set():
+                stopped = stopped or monotonic()
+                if monotonic() - stopped > LAST_SECONDS_MAX:
+                    return
+            rows = await outbox.read(conn, self._lane, limit=BATCH_MAX[self._lane], bytes_max=BATCH_BYTES_MAX)
             if rows:
                 async with asyncio.timeout(ACKNOWLEDGE_SECONDS_MAX):
                     await _send(producer, rows)
@@ -123,8 +134,12 @@ async def _send(producer: AIOKafkaProducer, rows: Sequence[Queued]) -> None:
 
 
 async def _close(producer: AIOKafkaProducer) -> None:
+    """End a producer with nothing left to send: the rows are in the outbox, and the next producer sends them."""
     try:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(CLOSE_SECONDS_MAX):
+            # An idempotent producer never gives up a batch: `stop` alone would wait for Kafka, and cut short it would
+            # leave a task behind that publishes old rows whenever Kafka is back.
+            producer._message_accumulator.fail_all(KafkaError("abandoned"))
             await producer.stop()
     except Exception as error:
         log.debug("producer_not_closed", error=type(error).__name__)

@@ -23,6 +23,9 @@ from messaging.tx import Tx
 
 log = structlog.get_logger()
 
+BATCH_SECONDS_MAX: Final = 8.0
+"""How long a stop waits for the batches under way; one that is cut off was never committed, and is read again."""
+LEAVE_SECONDS_MAX: Final = 12.0
 INBOX_KEPT: Final = timedelta(days=40)
 INBOX_SWEEP_ROWS_MAX: Final = 5_000
 INBOX_SWEEP_SECONDS: Final = 60.0
@@ -44,6 +47,7 @@ class Service:
             allow_auto_create_topics=False,
             client_id=f"sluice-{routes.source}",
             logger=None,
+            graceful_timeout=BATCH_SECONDS_MAX,
         )
         self._readers = [Reader(self._broker, self.pipeline, table, health) for table in routes.topics.values()]
 
@@ -55,31 +59,53 @@ class Service:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read, handle and publish until `stop`; what is under way is finished, what is said is published."""
+        self._health.ready("kafka", False)
         done_reading = asyncio.Event()
         relays = [Relay(self.pool, kafka=self._kafka, lane=lane, health=self._health) for lane in (URGENT, BULK)]
         async with asyncio.TaskGroup() as group:
             for relay in relays:
                 group.create_task(relay.run(done_reading))
             group.create_task(self._sweep(stop))
-            await self._connect(stop)
-            for reader in self._readers:
-                group.create_task(reader.beat(stop))
-            self._health.ready("kafka", not stop.is_set())
-            await stop.wait()
-            self._health.ready("kafka", False)
-            await self._broker.stop()
+            try:
+                await self._connect(stop)
+                for reader in self._readers:
+                    group.create_task(reader.beat(stop))
+                self._health.ready("kafka", not stop.is_set())
+                await stop.wait()
+            finally:
+                self._health.ready("kafka", False)
+                await self._disconnect()
             done_reading.set()
 
     async def _connect(self, stop: asyncio.Event) -> None:
+        """Try until Kafka lets us in; a stop is not kept waiting."""
         for delay in delays(0.2, 5.0):
+            starting = asyncio.create_task(self._broker.start())
+            stopping = asyncio.create_task(stop.wait())
             try:
-                await self._broker.start()
+                await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if stop.is_set():
+                    return
+                await starting
                 return
             except Exception as error:
                 log.warning("kafka_unreachable", error=type(error).__name__, delay_seconds=round(delay, 2))
-                await self._broker.stop()
+                await self._disconnect()
+            finally:
+                starting.cancel()
+                stopping.cancel()
             if await sleep_unless(stop, delay):
                 return
+
+    async def _disconnect(self) -> None:
+        """Finish the batches under way and leave the groups, within a bound."""
+        for reader in self._readers:
+            reader.close()
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                await self._broker.stop()
+        except Exception as error:
+            log.warning("kafka_not_left", error=type(error).__name__)
 
     async def _sweep(self, stop: asyncio.Event) -> None:
         """Forget what is older than every topic that could repeat it."""

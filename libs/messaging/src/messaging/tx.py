@@ -59,9 +59,13 @@ class Tx:
         self.outgoing.append(Outgoing(topic, key.encode(), None))
 
     async def answer(self, cause: Cause, decision: Decision[Any] | Refused, *, topic: str) -> None:
-        """Answer a command of `topic` (where commands come in) that an earlier transaction had deferred."""
+        """Answer a command of `topic` (where commands come in) that was deferred; one with an answer keeps that."""
         value = self._answer(cause, decision, topic)
-        await inbox.answer(self.conn, inbox.identity(cause), value)
+        identity = inbox.identity(cause)
+        if identity in self.answers:
+            self.answers[identity] = value
+        elif not await inbox.answer(self.conn, identity, value):
+            self.outgoing.pop()
 
     def refuse(self, cause: Cause, refused: Refused, *, topic: str) -> None:
         """Reject a command that no handler saw."""

@@ -44,7 +44,7 @@ async def produce(kafka: list[str], records: Sequence[RawRecord], *, partition: 
 
 
 async def read(kafka: list[str], topic: str, *, count: int, since: Ends) -> list[Any]:
-    """The first `count` records of a topic behind `since`, in order by partition; TimeoutError where there are fewer."""
+    """The first `count` records of a topic behind `since`; TimeoutError where there are fewer."""
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka)
     await consumer.start()
     try:
