@@ -12,6 +12,8 @@ from typing import Final
 
 from devstack.stack import Stack
 
+from testkit import containers
+
 SERVICES: Final = ("sequences", "enrollment", "delivery")
 ENVIRONMENT: Final = "SLUICE_TEST_STACK"
 """JSON: {"kafka": [...], "admin_url": …, "urls": {service: …}, "migration_urls": {service: …}}."""
@@ -36,6 +38,11 @@ def servers() -> Iterator[Servers]:
     if given:
         known = json.loads(given)
         yield Servers(known["kafka"], known["admin_url"], known["urls"], known["migration_urls"], stack=None)
+        return
+    here = containers.images()
+    if here is not None:
+        with containers.running(here) as started:
+            yield Servers(started.kafka, started.admin_url, started.urls, started.migration_urls, stack=None)
         return
     with local_stack() as stack:
         at = stack.addresses

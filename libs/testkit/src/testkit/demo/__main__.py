@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import signal
 import sys
 from contextlib import suppress
@@ -42,6 +43,7 @@ def main() -> int:
     if asked.contacts < CONTACTS_MIN:
         parser.error(f"--contacts: at least {CONTACTS_MIN}, or there is no load to stop")
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the story tells of an outage itself
     report = Report()
     home = repository(Path.cwd()) / ".demo"
     home.mkdir(exist_ok=True)
