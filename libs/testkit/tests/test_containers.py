@@ -10,7 +10,6 @@ from socketserver import UnixStreamServer
 import pytest
 from chassis.clock import monotonic
 from devstack import kafka
-
 from testkit.containers import KAFKA_IMAGE, POSTGRES_IMAGE, Images, images, kafka_environment, postgres_command
 
 

@@ -91,7 +91,7 @@ def are_here(*names: str) -> bool:
 def _has(engine: str, name: str) -> bool:
     connection = _Engine(engine)
     try:
-        connection.request("GET", f"/images/{quote(name)}/json")
+        connection.request("GET", f"/images/{quote(name, safe="/:@")}/json")
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
@@ -102,9 +102,9 @@ def _has(engine: str, name: str) -> bool:
 @contextmanager
 def running(found: Images) -> Iterator[Containers]:
     """Start both with the roles of deploy/postgres/roles.sql; they and their data are gone at the end."""
+    from testcontainers.community.postgres import PostgresContainer
     from testcontainers.core.config import testcontainers_config
     from testcontainers.core.container import DockerContainer
-    from testcontainers.community.postgres import PostgresContainer
 
     # Its reaper clears up after a run that was killed. It is an image too; without it such a run leaves its containers.
     if not are_here(testcontainers_config.ryuk_image):
