@@ -380,6 +380,23 @@ async def test_a_value_that_lands_after_the_tombstone_is_answered_with_the_tombs
     assert tombstones == []
 
 
+async def test_a_version_that_lands_amid_the_erasure_is_answered_with_the_tombstone(service: Service) -> None:
+    first = await service.ask(("SaveSequence", {**WELCOME, "definition": DEFINITION}), ("PublishSequence", WELCOME))
+    await service.ask(("SaveSequence", {**WELCOME, "definition": {**DEFINITION, "name": "2"}}))
+    second = await service.ask(("PublishSequence", WELCOME))
+    await service.ask(("DeleteSequence", WELCOME))
+    await service.receive(1)
+    async with Pipeline("sequences", "sequences", service.pool).begin() as tx:
+        await erasures.erase_some(tx, sequences_max=1, versions_max=1)
+    erased = await service.said()
+
+    stale = [(topics.SEQUENCES_VERSIONS, one.key, one.value) for one in (of(first, "VersionPublished"), *second[1:2])]
+    said = await service.hear(*stale)
+
+    assert [(r.key, r.value) for r in erased] == [("welcome:1", None)]
+    assert [(r.topic, r.key, r.value) for r in said] == [(topics.SEQUENCES_VERSIONS, "welcome:1", None)]
+
+
 async def test_no_table_holds_the_canary_after_the_completion(service: Service) -> None:
     await published(service)
     await service.ask(("PauseSequence", {**WELCOME, "reason": CANARY}))

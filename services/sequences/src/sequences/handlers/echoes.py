@@ -7,7 +7,7 @@ from sluice_contracts import topics
 from sluice_contracts.sequences import SequenceState, VersionPublished
 
 from sequences.domain.sequence import announced_again
-from sequences.store import echoes, erasures, sequences
+from sequences.store import echoes, sequences, versions
 
 
 async def on_own_event(events: Batch[SequenceState], tx: Tx) -> None:
@@ -29,9 +29,9 @@ async def on_own_tombstone(tombstones: Rows[Tombstone], tx: Tx) -> None:
 
 async def on_version_published(events: Batch[VersionPublished], tx: Tx) -> None:
     """Say the tombstone again where a version lands after its erasure."""
-    erased = await erasures.erased(tx.conn, [event.data.sequence_id for event in events])
+    erased = await versions.erased(tx.conn, [(event.data.sequence_id, event.data.version) for event in events])
     for event in events:
-        if event.data.sequence_id in erased:
+        if (event.data.sequence_id, event.data.version) in erased:
             tx.tombstone(topics.SEQUENCES_VERSIONS, event.key)
 
 

@@ -61,12 +61,6 @@ insert into deleted_sequence (sequence_id, epoch, state_version)
 select sequence_id, epoch, state_version from gone
 """
 
-_ERASED: Final = """
-select sequence_id from deleted_sequence where sequence_id = any($1::text[])
-union all
-select sequence_id from sequence where sequence_id = any($1::text[]) and erased_at is not null
-"""
-
 
 async def lock_fenced(conn: Conn, *, limit: int) -> list[Erasure]:
     """Deleted sequences whose receipts are in and whose own rows are still here; another process skips them."""
@@ -115,11 +109,6 @@ async def waiting(conn: Conn, *, after: str, limit: int) -> list[str]:
 async def finish(conn: Conn, sequence_ids: Iterable[str]) -> None:
     """Leave nothing of these but their ids."""
     await conn.execute(_FINISH, list(sequence_ids))
-
-
-async def erased(conn: Conn, sequence_ids: Iterable[str]) -> set[str]:
-    """Those of these sequences whose versions this service has erased."""
-    return {row[0] for row in await conn.fetch(_ERASED, list(sequence_ids))}
 
 
 def _tables(text: str) -> Mapping[str, Mapping[str, int]]:

@@ -24,6 +24,17 @@ delete from version where (sequence_id, version) in (
 returning sequence_id, version
 """
 
+# Version by version: what comes in the midst of an erasure, or after it, is told by its own row alone.
+_ERASED: Final = """
+select heard.sequence_id, heard.version
+from unnest($1::text[], $2::bigint[]) as heard (sequence_id, version)
+where exists (select from deleted_sequence d where d.sequence_id = heard.sequence_id)
+    or exists (select from sequence s where s.sequence_id = heard.sequence_id and s.status = 'deleted')
+    and not exists (
+        select from version v where v.sequence_id = heard.sequence_id and v.version = heard.version
+    )
+"""
+
 
 async def add(conn: Conn, sequences: Rows[Sequence]) -> None:
     """Keep what these sequences have just published."""
@@ -40,3 +51,9 @@ async def add(conn: Conn, sequences: Rows[Sequence]) -> None:
 async def erase(conn: Conn, sequence_ids: Iterable[str], *, limit: int) -> list[tuple[str, int]]:
     """Delete at most `limit` versions of locked, deleted sequences; those that went."""
     return [(row[0], row[1]) for row in await conn.fetch(_ERASE, list(sequence_ids), limit)]
+
+
+async def erased(conn: Conn, versions: Rows[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Those of these versions that this service has erased."""
+    sequence_ids, numbers = [sequence_id for sequence_id, _ in versions], [version for _, version in versions]
+    return {(row[0], row[1]) for row in await conn.fetch(_ERASED, sequence_ids, numbers)}
