@@ -91,7 +91,7 @@ def are_here(*names: str) -> bool:
 def _has(engine: str, name: str) -> bool:
     connection = _Engine(engine)
     try:
-        connection.request("GET", f"/images/{quote(name, safe="/:@")}/json")
+        connection.request("GET", f"/images/{quote(name, safe='/:@')}/json")
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
