@@ -33,6 +33,10 @@ down: venv ## stop the local stack; the data stay
 bench-smoke: venv ## 100,000 contacts in, all first messages out: rates and memory
 	@$(RUN) -m benchmarks.smoke $(ARGS)
 
+.PHONY: bench-pause
+bench-pause: venv ## a pause with 1,000 and with 1,000,000 pending sends, and whether its receipt is true
+	@$(RUN) -m benchmarks.pause $(ARGS)
+
 # Tests
 
 .PHONY: test

@@ -1,0 +1,75 @@
+"""What a figure was measured on, and how much memory processes took."""
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+from chassis.clock import utc_now
+from chassis.pool import Conn
+from devstack.stack import Stack
+
+MEGABYTE: Final = 1_000_000
+SETTINGS: Final = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
+NO_SERVICE: Final = frozenset({"supervisor", "postgres", "kafka", "sink"})
+
+
+async def described(conn: Conn) -> dict[str, Any]:
+    """The machine and the settings that matter."""
+    return {
+        "measured_at": utc_now().isoformat(timespec="seconds"),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "load_before": [round(one, 2) for one in os.getloadavg()],
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "postgres": await conn.fetchval("show server_version"),
+        "postgres_settings": {name: await conn.fetchval(f"show {name}") for name in SETTINGS},
+    }
+
+
+def in_words(machine: Mapping[str, Any]) -> str:
+    """The same in one line."""
+    settings = ", ".join(f"{name}={value}" for name, value in machine["postgres_settings"].items())
+    return (
+        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['system']}, "
+        f"Python {machine['python']}, PostgreSQL {machine['postgres']} ({settings}), load before: "
+        f"{machine['load_before'][0]}"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def service_peaks(stack: Stack) -> dict[str, float]:
+    """The peak resident memory of each service process in MB (10⁶ bytes), and of none of the servers under them.
+
+    Linux keeps the peak (VmHWM); where there is no /proc it is what the process holds now.
+    """
+    return {
+        one.name: round(_peak_bytes(one.pid) / MEGABYTE, 1)
+        for one in stack.processes()
+        if one.pid is not None and one.name not in NO_SERVICE
+    }
+
+
+def restarted(stack: Stack) -> list[str]:
+    """The processes that the supervisor had to start again."""
+    return [one.name for one in stack.processes() if one.restarts]
+
+
+def _peak_bytes(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return int(psutil.Process(pid).memory_info().rss)
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
