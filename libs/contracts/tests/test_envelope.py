@@ -1,5 +1,6 @@
 """Envelopes: what is read, what is refused, and that nothing else can happen."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from typing import Any
@@ -170,7 +171,5 @@ nearly = objects.map(
 
 @given(st.none() | st.binary() | objects.map(lambda value: json.dumps(value).encode()) | nearly, headers)
 def test_no_bytes_raise_anything_but_a_refusal(value: bytes | None, found: list[tuple[str, bytes | None]]) -> None:
-    try:
-        decode(value, found)
-    except InvalidEnvelope as refusal:
-        assert refusal.reason
+    with contextlib.suppress(InvalidEnvelope):
+        assert decode(value, found).id

@@ -60,7 +60,11 @@ def test_times_further_inside_a_state_are_written_so_too() -> None:
 
 
 @given(
-    st.datetimes(timezones=st.sampled_from([UTC, INDIA]), min_value=datetime(2, 1, 1), max_value=datetime(9998, 1, 1))
+    st.datetimes(
+        timezones=st.sampled_from([UTC, INDIA]),
+        min_value=datetime(2, 1, 1),  # noqa: DTZ001 - hypothesis wants bounds without a zone
+        max_value=datetime(9998, 1, 1),  # noqa: DTZ001
+    )
 )
 def test_a_time_is_read_back_as_it_was(moment: datetime) -> None:
     assert parse_timestamp(format_timestamp(moment)) == moment
