@@ -15,7 +15,8 @@ from testkit.stack import Servers
 
 _TABLES = """
 select c.oid::regclass::text from pg_class c
-where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p') and not c.relispartition and c.relname <> 'migration'
+where c.relnamespace = $1::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+    and c.relname <> 'migration'
 """
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
+
 from testkit import database as databases
 from testkit.stack import Servers, servers
 
