@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import asyncpg
 import orjson
 from chassis.clock import monotonic
 from chassis.health import Health
@@ -171,6 +172,8 @@ class Bench:
     pool: Pool
     since: topic_kit.Ends
     """Where the topics ended when the test began."""
+    owner: "asyncpg.Connection[asyncpg.Record]"
+    """The schema's owner, who may do what a service may not."""
 
     @asynccontextmanager
     async def service(self, routes: Routes) -> AsyncIterator[Service]:
@@ -210,6 +213,14 @@ class Bench:
         for record, key in await self.pool.fetch("select record, key from effect order by place"):
             found.setdefault(key, []).append(record)
         return found
+
+    async def lock_out(self, table: str) -> None:
+        """Have every insert of the service into a table fail, for a reason that waiting does not mend."""
+        await self.owner.execute(f"revoke insert on {table} from {NAME}_app")
+
+    async def let_in(self, table: str) -> None:
+        """Undo that."""
+        await self.owner.execute(f"grant insert on {table} to {NAME}_app")
 
     async def until(self, sql: str, *arguments: Any, seconds_max: float = WAIT_SECONDS_MAX) -> Any:
         """Ask the database until the answer is true; it."""

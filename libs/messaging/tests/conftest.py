@@ -37,7 +37,10 @@ async def bench(provisioned: Servers) -> AsyncIterator[Bench]:
             for topic in USED:
                 here = {at.partition: offset for at, offset in since.items() if at.topic == topic}
                 await offsets.load(owner, topic, beginnings=here, partitions=len(here))
-            yield Bench(provisioned, pool, since)
-            await owner.execute("drop table effect")
+            yield Bench(provisioned, pool, since, owner)
         finally:
-            await owner.close()
+            owner.terminate()
+    # On a connection of its own: the test may have killed the server.
+    owner = await asyncpg.connect(provisioned.migration_urls[NAME], server_settings={"search_path": NAME})
+    await owner.execute("drop table effect")
+    await owner.close()

@@ -1,0 +1,62 @@
+"""Batches are large, and still no key's records pass each other."""
+
+import random
+
+import pytest
+from aiokafka import ConsumerRecord
+from messaging import Batch, Decision, Routes, Tx
+from messaging.pipeline import Pipeline
+from sluice_contracts import topics
+from sluice_contracts.sequences import PauseSequence, ResumeSequence
+
+from libs.messaging.tests.bench import EFFECT, NAME, Bench, command
+
+pytestmark = pytest.mark.stack
+
+
+class Diary:
+    """Handlers of two types that note what they were given."""
+
+    def __init__(self) -> None:
+        self.routes = Routes(NAME)
+        self.routes.on(PauseSequence, self.take)
+        self.routes.on(ResumeSequence, self.take)
+        self.calls: list[list[tuple[str, str]]] = []
+
+    async def take(self, batch: Batch[PauseSequence | ResumeSequence], tx: Tx) -> None:
+        self.calls.append([(message.key, message.cause.id) for message in batch])
+        await tx.conn.executemany(EFFECT, [(message.cause.id, message.key) for message in batch])
+        tx.emit(batch.decide(lambda _: Decision(result={"epoch": 1})))
+
+
+async def test_the_kth_record_of_every_key_is_handled_before_the_next_of_any(bench: Bench) -> None:
+    diary = Diary()
+    kinds = {"a1": "Pause", "a2": "Resume", "a3": "Pause", "b1": "Resume", "b2": "Resume", "c1": "Pause"}
+    records = []
+    for offset, (name, kind) in enumerate(kinds.items()):
+        topic, key, value, headers = command(name[0], name, f"{kind}Sequence.v1")
+        records.append(ConsumerRecord(topic, 0, offset, 0, 0, key, value, None, 1, 1, headers))
+    positions = {0: 0}
+    await bench.owner.execute("update consumer_offset set next_offset = 0 where topic = $1", topics.SEQUENCES_COMMANDS)
+    await Pipeline(NAME, NAME, bench.pool).handle(diary.routes.topics[topics.SEQUENCES_COMMANDS], records, positions)
+
+    assert [sorted(name for _, name in call) for call in diary.calls] == [["a1", "c1"], ["b1"], ["a2", "b2"], ["a3"]]
+    assert positions == {0: 6}
+
+
+async def test_records_of_a_key_have_their_effects_in_the_order_in_which_they_came(bench: Bench) -> None:
+    diary = Diary()
+    dice = random.Random(7)
+    keys = [f"k{dice.randrange(25)}" for _ in range(1_200)]
+    kinds = [dice.choice(["PauseSequence.v1", "ResumeSequence.v1"]) for _ in keys]
+    sent = [command(key, f"{n:04}", kind) for n, (key, kind) in enumerate(zip(keys, kinds, strict=True))]
+    await bench.send(*sent[:900])
+    async with bench.service(diary.routes):
+        await bench.send(*sent[900:])
+        await bench.settled(1_200)
+
+    found = await bench.order()
+    assert all(records == sorted(records) for records in found.values())
+    assert sum(map(len, found.values())) == 1_200
+    assert all(len({key for key, _ in call}) == len(call) for call in diary.calls)
+    assert len(diary.calls) < 800

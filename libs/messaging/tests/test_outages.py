@@ -1,0 +1,147 @@
+"""Servers that go away and come back: nothing is lost, nothing repeated, nothing quarantined, and nobody need help."""
+
+import asyncio
+import signal
+
+import pytest
+from chassis.clock import monotonic
+from devstack.stack import Stack
+from sluice_contracts import topics
+from structlog.testing import capture_logs
+from testkit import topics as topic_kit
+
+from libs.messaging.tests.bench import USED, Bench, Recorder, command, commands_only, everything, state, steps
+
+pytestmark = pytest.mark.stack
+
+BACK_SECONDS_MAX = 90.0
+VOUCHED = "select count(*) = max(partitions) from consumer_offset where topic = $1 and beat > $2"
+
+
+@pytest.fixture
+def stack(bench: Bench) -> Stack:
+    """Servers that may be killed."""
+    if bench.servers.stack is None:
+        pytest.skip("needs servers that it may kill")
+    return bench.servers.stack
+
+
+async def nothing_quarantined(bench: Bench) -> bool:
+    """The quarantine ends where it did when the test began."""
+    now = await topic_kit.ends(bench.servers.kafka, USED)
+    return all(now[at] == bench.since[at] for at in now if at.topic == topics.SEQUENCES_QUARANTINE)
+
+
+async def kafka_back(bench: Bench) -> None:
+    """Wait until Kafka takes records again."""
+    deadline = monotonic() + BACK_SECONDS_MAX
+    while True:
+        try:
+            await topic_kit.ends(bench.servers.kafka, USED)
+        except Exception:
+            if monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_kafka_goes_away_and_comes_back(bench: Bench, stack: Stack, number: signal.Signals) -> None:
+    async with bench.service(everything(Recorder())) as service:
+        await bench.send(
+            *(command(f"s{n}", f"c{n}") for n in range(100)), *(steps(f"k{n}", f"e{n}") for n in range(100))
+        )
+        await bench.settled(200)
+        stack.kill("kafka", number)
+        async with service.begin() as tx:
+            tx.tombstone(topics.SEQUENCES_EVENTS, "said-meanwhile")
+        beat = await bench.pool.fetchval("select max(beat) from consumer_offset")
+        await kafka_back(bench)
+        await bench.send(
+            *(command(f"s{n}", f"d{n}") for n in range(100)), *(steps(f"k{n}", f"f{n}") for n in range(100))
+        )
+        await bench.send(state("a", "g1"))
+        await bench.settled(401, seconds_max=BACK_SECONDS_MAX)
+        await bench.until(VOUCHED, topics.SEQUENCES_EVENTS, beat, seconds_max=BACK_SECONDS_MAX)
+        answers = await bench.answers(200)
+        said = await bench.read(topics.SEQUENCES_EVENTS, 2)
+
+    assert set((await bench.effects()).values()) == {1}
+    assert set(answers.values()) == {"accepted"}
+    assert len(answers) == 200
+    assert {record.key for record in said} == {b"a", b"said-meanwhile"}
+    assert await nothing_quarantined(bench)
+
+
+async def test_a_service_that_starts_before_kafka_waits_for_it(bench: Bench, stack: Stack) -> None:
+    stack.kill("kafka")
+    with capture_logs() as lines:
+        async with bench.service(commands_only(Recorder())):
+            await kafka_back(bench)
+            await bench.send(command("a", "c1"))
+            await bench.settled(1, seconds_max=BACK_SECONDS_MAX)
+
+    assert any(line["event"] == "kafka_unreachable" for line in lines)
+    assert await bench.answers(1) == {"c1": "accepted"}
+
+
+async def test_postgres_crashes_amid_a_batch(bench: Bench, stack: Stack) -> None:
+    recorder, begun, killed = Recorder(), asyncio.Event(), asyncio.Event()
+
+    async def wait_for_the_crash() -> None:
+        begun.set()
+        await killed.wait()
+
+    recorder.before = wait_for_the_crash
+    await bench.send(*(command(f"s{n}", f"c{n}") for n in range(300)))
+    async with bench.service(commands_only(recorder)):
+        await asyncio.wait_for(begun.wait(), 20)
+        stack.kill("postgres", signal.SIGQUIT)
+        recorder.before = None
+        killed.set()
+        await bench.send(*(command(f"s{n}", f"d{n}") for n in range(100)))
+        await bench.settled(400, seconds_max=BACK_SECONDS_MAX)
+        answers = await bench.answers(400)
+
+    assert set((await bench.effects()).values()) == {1}
+    assert set(answers.values()) == {"accepted"}
+    assert len(answers) == 400
+    assert await nothing_quarantined(bench)
+
+
+async def test_a_reader_whose_consumer_hangs_is_started_anew(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("messaging.consume.STALL_SECONDS_MAX", 3.0)
+    async with bench.service(commands_only(Recorder())) as service:
+        await bench.send(command("a", "c1"))
+        await bench.settled(1)
+        (reader,) = service._readers
+        hung = reader._consumer()
+        assert hung is not None
+        hung._fetcher._fetch_task.cancel()
+        await bench.send(command("a", "c2"))
+        await bench.settled(2)
+
+    assert set((await bench.effects()).values()) == {1}
+
+
+async def test_a_batch_that_waits_for_the_database_does_not_count_as_a_reader_that_hangs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("messaging.consume.STALL_SECONDS_MAX", 0.5)
+    recorder, begun = Recorder(), asyncio.Event()
+
+    async def linger() -> None:
+        begun.set()
+        await asyncio.sleep(1.5)
+
+    recorder.before = linger
+    async with bench.service(commands_only(recorder)) as service:
+        await bench.send(command("a", "c1"))
+        await asyncio.wait_for(begun.wait(), 20)
+        consumer = service._readers[0]._consumer()
+        await asyncio.sleep(1.0)
+        assert service._readers[0]._consumer() is consumer
+        await bench.settled(1)
+
+    assert await bench.effects() == {"c1": 1}
