@@ -20,6 +20,7 @@ def build() -> Routes:
     routes.lock(topics.ENROLLMENT_IMPORTS, entry.lock_entry)
 
     routes.on(enrollment.RemoveContact, removals.remove_contact)
+    routes.weigh(enrollment.RemoveContact, lambda _: removals.REMOVAL_WEIGHT)
     routes.lock(topics.ENROLLMENT_REMOVALS, removals.lock_removals)
 
     for state in (

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from enrollment.handlers.parking import ROWS_MAX
 
 pytestmark = pytest.mark.stack
 
@@ -154,6 +155,23 @@ async def test_an_import_lets_in_whom_it_can_and_answers_when_all_are_decided(wo
     }
     told = [*at_once, *later, *last]
     assert len({one.envelope["id"] for one in told}) == len(told)
+
+
+async def test_many_enrolls_of_the_same_contacts_are_decided_a_few_at_a_time(world: World) -> None:
+    people = [f"c{n}" for n in range(400)]
+    await world.contacts(*people)
+    for number in range(5):
+        await world.ask("EnrollContacts", sequence_id=f"s{number}", contact_ids=people)
+    for number in range(5):
+        await world.sequence(f"s{number}")
+
+    decided = []
+    while await world.loop.decide_some():
+        decided.append(len([one for one in await world.said() if one.type == "ContactEnrolled"]))
+
+    assert sum(decided) == 2_000
+    assert all(0 < rows < ROWS_MAX + 5 for rows in decided)
+    assert await world.rows("parked_command") == 0
 
 
 async def test_a_later_enroll_of_the_same_key_is_decided_after_the_one_that_waits(world: World) -> None:

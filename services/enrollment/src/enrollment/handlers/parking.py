@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from messaging import Decision, Refused, Tx
 from sluice_contracts import topics
@@ -23,13 +24,17 @@ from enrollment.domain.parking import Parked, Waiting
 from enrollment.handlers.entry import VIA
 from enrollment.store import clock, contacts, enrollments, parked, sequences
 
+ROWS_MAX: Final = 1_000
+"""A contact may wait for any number of sequences: the contacts of a transaction are as many as have so many rows."""
+
 Settled = Sequence[tuple[Parked, Verdict]]
 
 
 async def reconsider(
     tx: Tx, contact_ids: Sequence[str], *, horizons: Mapping[Missing, datetime] = NOBODY_GIVES_UP
 ) -> Settled:
-    """Decide what is parked of these contacts as far as it can be decided by now; what was found of each."""
+    """Decide what is parked of the first of these contacts as far as it can be decided now; what was found of each."""
+    contact_ids = await parked.first_contacts(tx.conn, contact_ids, rows_max=ROWS_MAX)
     await contacts.lock(tx.conn, contact_ids)
     rows = await parked.of_contacts(tx.conn, contact_ids)
     named = list({row.ask.sequence_id for row in rows})

@@ -1,6 +1,7 @@
 """Removals act at once: they end what lives, block what is named, and refuse what waits."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from messaging import Batch, Message, Tx, derive
 from sluice_contracts.enrollment import RemoveContact
@@ -11,6 +12,9 @@ from enrollment.domain.parking import Parked
 from enrollment.domain.sequence import Status
 from enrollment.handlers.parking import refuse_removed
 from enrollment.store import blocks, contacts, enrollments, parked, sequences
+
+REMOVAL_WEIGHT: Final = 10
+"""At most 100 removals in one transaction: each of them may refuse many enrolls that wait."""
 
 
 async def lock_removals(messages: Sequence[Message[RemoveContact]], tx: Tx) -> None:

@@ -33,6 +33,17 @@ select place, command::text, waits_for, sequence_id, contact_id, enrollment_id::
 from parked where contact_id = any((select string_to_array($1, ','))::text[]) order by place
 """
 
+# Counted before the contacts are locked: what comes meanwhile makes a transaction a little larger than it was to be.
+_FIRST_CONTACTS: Final = """
+select contact_id
+from (
+    select contact_id, sum(count(*)) over (order by min(place)) - count(*) as earlier
+    from parked where contact_id = any((select string_to_array($1, ','))::text[])
+    group by contact_id
+) as counted
+where earlier < $2
+"""
+
 _WAKE: Final = """
 update parked set waits_for = null where contact_id = any((select string_to_array($1, ','))::text[]) and waits_for = $2
 """
@@ -125,6 +136,11 @@ async def add(conn: Conn, rows: Sequence[tuple[str, Ask, Missing]], *, now: date
         [missing.value for _, _, missing in rows],
         now,
     )
+
+
+async def first_contacts(conn: Conn, contact_ids: Collection[str], *, rows_max: int) -> list[str]:
+    """Those of these contacts that have waited longest: as many as it takes to have `rows_max` rows, one at least."""
+    return [row[0] for row in await conn.fetch(_FIRST_CONTACTS, joined(contact_ids), rows_max)]
 
 
 async def of_contacts(conn: Conn, contact_ids: Collection[str]) -> list[Parked]:
