@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from sluice_contracts.enrollment import ContactEnrolled
+
 from delivery.domain.active_clock import Stretch
 from delivery.domain.gate import Gate
 from delivery.domain.plan import Definition, Finished, Planned, Position, plan
@@ -19,6 +21,8 @@ class Entry:
     entered_version: int
     base_active: datetime
     """On the active clock where it is planned, else the plain clock's moment of entry."""
+    contact_offset: int
+    """Of the contact's record that it was decided on: nothing is sent to an older one."""
     planned: Planned | None = None
 
 
@@ -40,17 +44,21 @@ class Known:
         return self.gates[sequence_id].clock(self.clocks.get(sequence_id, ())).at(moment)
 
 
-def enter(
-    *, enrollment_id: str, sequence_id: str, contact_id: str, entered_version: int, enrolled_at: datetime, known: Known
-) -> Entry:
+def enter(enrolled: ContactEnrolled, known: Known) -> Entry:
     """Plan the first message, in the newest version; later, where the sequence's definition is not known yet."""
-    newest = known.newest(sequence_id)
-    if newest is None:
-        return Entry(enrollment_id, sequence_id, contact_id, entered_version, enrolled_at)
-    base = known.active_at(sequence_id, enrolled_at)
-    planned = plan(Position(base), newest)
-    assert isinstance(planned, Planned), "a published definition has a step"
-    return Entry(enrollment_id, sequence_id, contact_id, entered_version, base, planned)
+    newest = known.newest(enrolled.sequence_id)
+    base = enrolled.occurred_at if newest is None else known.active_at(enrolled.sequence_id, enrolled.occurred_at)
+    planned = None if newest is None else plan(Position(base), newest)
+    assert not isinstance(planned, Finished), "a published definition has a step"
+    return Entry(
+        enrollment_id=enrolled.enrollment_id,
+        sequence_id=enrolled.sequence_id,
+        contact_id=enrolled.contact_id,
+        entered_version=enrolled.version,
+        base_active=base,
+        contact_offset=enrolled.contact_offset,
+        planned=planned,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeGuard
 
 from sluice_contracts.base import INTEGER_MAX
+from sluice_contracts.definition import Definition
 from sluice_contracts.sequences import SequenceState
 
 from delivery.domain.active_clock import NO_OFFSET, ActiveClock, Stretch, stretch_of
@@ -54,11 +55,11 @@ def follow(gate: Gate | None, state: SequenceState) -> Change | None:
     """Take over a sequence's whole state; None where it is not newer than what is known.
 
     Driven by the state alone, never by the event's type: of a compacted topic any record may be the only one left.
+    Raises ValidationError for a definition that no sender of this release could read.
     """
     if gate is not None and (state.state_version <= gate.state_version or gate.status == "deleted"):
         return None
-    is_new_version = state.version is not None and (gate is None or gate.version != state.version)
-    definition = state.published if is_new_version else None
+    definition = _new_definition(gate, state)
     followed = Gate(
         sequence_id=state.sequence_id,
         state_version=state.state_version,
@@ -100,10 +101,19 @@ def fence(
 
 
 def bury(gate: Gate | None, *, sequence_id: str) -> Change | None:
-    """The sequence's key is gone from its topic: whatever is still here is stopped and erased."""
-    if gate is None or gate.status == "deleted":
+    """The sequence's key is gone from its topic: whatever is here of it, known or not, is stopped and erased."""
+    known = gate or Gate(sequence_id, state_version=0, status="draft", open=False, epoch=0)
+    if known.status == "deleted":
         return None
-    return Change(replace(gate, status="deleted", open=False, epoch=gate.epoch + 1), halts=True, erases=True)
+    return Change(replace(known, status="deleted", open=False, epoch=known.epoch + 1), halts=True, erases=True)
+
+
+def _new_definition(gate: Gate | None, state: SequenceState) -> Mapping[str, Any] | None:
+    known = gate is not None and gate.version == state.version
+    if state.version is None or state.status == "deleted" or known:
+        return None
+    Definition.model_validate(state.published)
+    return state.published
 
 
 def _is_count(number: int | None) -> TypeGuard[int]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from delivery.domain.books import PLANNED, RELEASED, UNKNOWN, Books
+from delivery.domain.message import ATTEMPTS_MAX
 from delivery.domain.plan import Definition, Finished, Planned, Position, plan
 
 IDEMPOTENT_CHANNELS: Final = frozenset({"webhook"})
@@ -50,9 +51,10 @@ def lapse(
 ) -> Lapse:
     """Decide one row: claimable again where a repeat is harmless and the enrollment lives, else unknown.
 
-    An unknown message counts as sent (`assume_sent`), so the next step follows, counted from now.
+    One that was tried too often is unknown too: it may be what ends its senders. An unknown message counts as sent
+    (`assume_sent`), so the next step follows, counted from now.
     """
-    if row.channel in IDEMPOTENT_CHANNELS and not row.halted:
+    if row.channel in IDEMPOTENT_CHANNELS and not row.halted and row.attempt < ATTEMPTS_MAX:
         return Lapse(row, released=True, next=None, books=RELEASED)
     if row.halted or newest is None:
         return Lapse(row, released=False, next=None, books=UNKNOWN)

@@ -10,6 +10,9 @@ _KINDS: Final[Mapping[str, Kind]] = {"delivered": "delivered", "read": "read", "
 """`sent` says nothing that the answer to the call did not say."""
 
 
+PROVIDER_ID_LENGTH_MAX: Final = 256
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """What became of one message, by the id that we had given it."""
@@ -43,6 +46,7 @@ def _report(status: Any) -> Report | None:
     match status:
         case {"status": str(said), "biz_opaque_callback_data": str(message_id)} if said in _KINDS:
             provider = status.get("id")
-            return Report(message_id, _KINDS[said], provider if isinstance(provider, str) else None)
+            known = isinstance(provider, str) and len(provider) <= PROVIDER_ID_LENGTH_MAX and "\0" not in provider
+            return Report(message_id, _KINDS[said], provider if known else None)
         case _:
             return None

@@ -43,11 +43,11 @@ async def on_enrollment_stopped(stops: Batch[EnrollmentStopped], tx: Tx) -> None
 async def fence_ends(fences: Sequence[Fence], tx: Tx) -> None:
     """End the enrollments that a record names which could not be handled; nobody is told."""
     await locks.hold_entry(tx.conn)
-    named: dict[str, tuple[str | None, str]] = {one: (None, f.key) for f in fences for one in _named(f.data)}
+    named: dict[str, tuple[str | None, str | None]] = {one: (None, None) for f in fences for one in _named(f.data)}
     await _end(tx, set(named), await _hold(tx, named))
 
 
-async def _hold(tx: Tx, named: Mapping[str, tuple[str | None, str]]) -> list[Held]:
+async def _hold(tx: Tx, named: Mapping[str, tuple[str | None, str | None]]) -> list[Held]:
     """Mark enrollments as ended, and lock their rows."""
     await markers.mark(tx.conn, named)
     return await pending.hold(tx.conn, list(named))

@@ -22,17 +22,7 @@ async def share_gates_and_entry(_: Sequence[Message[Any]], tx: Tx) -> None:
 async def on_contact_enrolled(enrolled: Batch[ContactEnrolled], tx: Tx) -> None:
     """Plan the first message of each; one whose end was heard before, or whose sequence is deleted, never enters."""
     known = await load_known(tx.conn, {message.data.sequence_id for message in enrolled})
-    entries = [
-        enter(
-            enrollment_id=message.data.enrollment_id,
-            sequence_id=message.data.sequence_id,
-            contact_id=message.data.contact_id,
-            entered_version=message.data.version,
-            enrolled_at=message.data.occurred_at,
-            known=known,
-        )
-        for message in enrolled
-    ]
+    entries = [enter(message.data, known) for message in enrolled]
     entered = Counter(await pending.enter(tx.conn, entries))
     await books.add(tx.conn, {sequence_id: PLANNED * count for sequence_id, count in entered.items()})
 

@@ -39,7 +39,9 @@ async def on_sequence_state(states: Batch[SequenceState], tx: Tx) -> None:
 async def on_sequence_gone(tombstones: Sequence[Tombstone], tx: Tx) -> None:
     """The key is gone: whatever is still here of it is stopped and erased, and nothing late brings it back."""
     await locks.hold_gates(tx.conn)
-    keys = [tombstone.key for tombstone in tombstones]
+    named = [tombstone.key for tombstone in tombstones if _ID.fullmatch(tombstone.key)]
+    gone = await gates.gone(tx.conn, named)
+    keys = [key for key in named if key not in gone]
     known = await gates.load(tx.conn, keys)
     changes: list[Caused] = [
         (change, None) for key in keys if (change := rules.bury(known.get(key), sequence_id=key)) is not None
@@ -50,7 +52,7 @@ async def on_sequence_gone(tombstones: Sequence[Tombstone], tx: Tx) -> None:
 async def fence_sequences(fences: Sequence[Fence], tx: Tx) -> None:
     """Close the gates of records that could not be handled."""
     await locks.hold_gates(tx.conn)
-    keys = [fence.key for fence in fences if _ID.match(fence.key)]
+    keys = [fence.key for fence in fences if _ID.fullmatch(fence.key)]
     known = await gates.load(tx.conn, keys)
     gone = await gates.gone(tx.conn, keys)
     changes = [
@@ -65,7 +67,7 @@ async def fence_sequences(fences: Sequence[Fence], tx: Tx) -> None:
             fence.cause,
         )
         for fence in fences
-        if _ID.match(fence.key) and fence.key not in gone
+        if _ID.fullmatch(fence.key) and fence.key not in gone
     ]
     await _apply(tx, changes)
 

@@ -12,6 +12,7 @@ from chassis.health import Health
 from chassis.pool import Pool, is_transient
 from prometheus_client import Counter as Metric
 
+from delivery.store import locks
 from delivery.store.booking import Booking, book
 
 log = structlog.get_logger()
@@ -82,8 +83,9 @@ class Booker:
     async def _write(self, batch: Sequence[Booking]) -> None:
         ended = Counter(booking.token for booking in batch)
         finished = [token for token, count in ended.items() if self._open[token] == count]
-        async with self._pool.acquire() as conn:
-            booked = await book(conn, batch, finished_claims=finished)
+        async with self._pool.acquire() as conn, conn.transaction():
+            await locks.share_gates(conn)
+            booked = await book(conn, batch, finished=finished)
         if booked < len(batch):
             # Their leases had run out, or an answer of the database was lost and this is the second try.
             log.warning("bookings_not_ours", count=len(batch) - booked)

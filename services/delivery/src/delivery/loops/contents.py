@@ -11,6 +11,7 @@ from sluice_contracts.definition import Definition as Document
 from templates import CompiledMessage, Contact, TemplateFault, compile_message
 
 from delivery.channels.base import Content, Outgoing
+from delivery.domain.message import message_id_of
 from delivery.domain.plan import Definition, read_definition
 from delivery.store import definitions
 from delivery.store.claiming import Claimed
@@ -68,7 +69,7 @@ class Contents:
         found = self._versions.get((sequence_id, version))
         return None if found is None else found.plan
 
-    def outgoing(self, row: Claimed, message_id: str) -> Outgoing:
+    def outgoing(self, row: Claimed) -> Outgoing:
         """The message, rendered for its contact; NoContent where that cannot be."""
         contact = Contact(
             id=row.contact_id,
@@ -81,7 +82,7 @@ class Contents:
             raise NoContent("template_failed", f"{fault.place}: {fault.rule}") from None
         addresses: dict[str, str] = orjson.loads(row.addresses or "{}")
         return Outgoing(
-            message_id=message_id,
+            message_id=message_id_of(row.enrollment_id, row.step_id),
             channel=row.channel,
             sender=row.lane.partition(":")[2] or None,
             to=addresses.get(row.channel),

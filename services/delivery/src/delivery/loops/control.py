@@ -11,7 +11,7 @@ from chassis.health import Health
 from chassis.pool import Conn, Pool
 
 from delivery.store import control
-from delivery.store.control import CONTROL_TOPICS, GATE_CHANNEL, Beat
+from delivery.store.control import CONTROL_TOPICS, GATE_CHANNEL, Beat, GateChange
 
 log = structlog.get_logger()
 
@@ -35,6 +35,7 @@ class Control:
         self._gates: dict[str, int] = {}
         self._beats: dict[tuple[str, int], int] = {}
         self._risen_at: dict[tuple[str, int], float] = {}
+        self._heard_at = 0.0
         self._fresh_until = 0.0
         self._clock: tuple[datetime, float] = (utc_now(), monotonic())
         self._woken = asyncio.Event()
@@ -60,6 +61,7 @@ class Control:
             try:
                 async with self._pool.acquire() as conn:
                     await conn.add_listener(GATE_CHANNEL, self._wake)
+                    self._change = 0  # a new connection may lead to a database that was put back: read every gate anew
                     try:
                         await self._refresh(conn, stop)
                     finally:
@@ -74,12 +76,7 @@ class Control:
         while not stop.is_set():
             self._woken.clear()
             asked = monotonic()
-            for gate in await control.gates(conn, after=self._change):
-                if gate.open:
-                    self._gates[gate.sequence_id] = gate.epoch
-                else:
-                    self._gates.pop(gate.sequence_id, None)
-                self._change = gate.change
+            self._take(await control.gates(conn, after=self._change))
             self._clock = (await control.now(conn), monotonic())
             self._hear(asked, await control.beats(conn))
             self._health.beat("control", every_seconds_max=STALL_SECONDS_MAX)
@@ -89,8 +86,18 @@ class Control:
             except TimeoutError:
                 continue
 
+    def _take(self, changed: Sequence[GateChange]) -> None:
+        if self._change == 0:
+            self._gates.clear()
+        for gate in changed:
+            if gate.open:
+                self._gates[gate.sequence_id] = gate.epoch
+            else:
+                self._gates.pop(gate.sequence_id, None)
+            self._change = gate.change
+
     def _hear(self, asked: float, beats: Sequence[Beat]) -> None:
-        """A beat counts from when it was asked for and had risen; every partition of every control topic must beat.
+        """A beat that has risen counts from the look before: it may be as old as that. Every partition must beat.
 
         The copy of the gates is at least as fresh: it was asked for in the same round, before the beats.
         """
@@ -101,8 +108,9 @@ class Control:
         for topic, partition, beat, _ in beats:
             known = self._beats.get((topic, partition))
             if known is not None and beat != known:
-                self._risen_at[topic, partition] = asked
+                self._risen_at[topic, partition] = self._heard_at
             self._beats[topic, partition] = beat
+        self._heard_at = asked
         oldest = min((self._risen_at.get((beat.topic, beat.partition), 0.0) for beat in beats), default=0.0)
         was = self.fresh()
         self._fresh_until = oldest + self._staleness_seconds_max if whole and oldest else 0.0

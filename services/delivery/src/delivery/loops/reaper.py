@@ -7,12 +7,13 @@ from typing import Final
 
 import structlog
 from chassis.clock import monotonic
-from messaging import Cause, Service, Tx, derive
+from messaging import Cause, Service, Tx
 from sluice_contracts.delivery import MessageUnknown, StepsFinished
 
 from delivery.domain.books import by_sequence
 from delivery.domain.entry import Known
 from delivery.domain.lapse import LEASE_OVER, Claimed, Lapse, lapse
+from delivery.domain.message import message_id_of
 from delivery.domain.plan import Finished, Planned
 from delivery.handlers.entries import load_known
 from delivery.loops.watch import Watch
@@ -78,7 +79,7 @@ def _ended(one: Lapse, known: Known, now: datetime) -> history.Ended:
     row = one.row
     gate = known.gates.get(row.sequence_id)
     return history.Ended(
-        message_id=derive(row.enrollment_id, row.step_id),
+        message_id=message_id_of(row.enrollment_id, row.step_id),
         enrollment_id=row.enrollment_id,
         sequence_id=row.sequence_id,
         contact_id=row.contact_id,
@@ -104,7 +105,7 @@ def _say(tx: Tx, unknown: Sequence[Lapse], token: int) -> None:
                 sequence_id=row.sequence_id,
                 version=row.version,
                 occurred_at=tx.now,
-                message_id=derive(row.enrollment_id, row.step_id),
+                message_id=message_id_of(row.enrollment_id, row.step_id),
                 step_id=row.step_id,
                 channel=row.channel,
                 attempt=row.attempt,

@@ -62,9 +62,9 @@ class Receiver:
             await runner.cleanup()
 
     async def _verify(self, request: web.Request) -> web.Response:
-        token = request.query.get("hub.verify_token", "")
+        token = request.query.get("hub.verify_token", "").encode(errors="surrogateescape")
         expected = self._verify_token
-        if expected is None or not hmac.compare_digest(token.encode(), expected.get_secret_value().encode()):
+        if expected is None or not hmac.compare_digest(token, expected.get_secret_value().encode()):
             return web.Response(status=403)
         return web.Response(text=request.query.get("hub.challenge", ""))
 
@@ -94,4 +94,4 @@ class Receiver:
         if self._app_secret is None:
             return False
         expected = hmac.digest(self._app_secret.get_secret_value().encode(), body, hashlib.sha256).hex()
-        return hmac.compare_digest(f"sha256={expected}".encode(), signature.encode())
+        return hmac.compare_digest(f"sha256={expected}".encode(), signature.encode(errors="surrogateescape"))

@@ -1,8 +1,7 @@
 """One sender process: claim, check, send; as much at once as its channels have room for."""
 
 import asyncio
-import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -14,25 +13,21 @@ from chassis.clock import monotonic, sleep_unless
 from chassis.health import Health
 from chassis.pool import Pool, is_transient
 
-from delivery.channels.base import Channel, Result, SendStopped
+from delivery.channels.base import Channel, Outgoing, Result, SendStopped
 from delivery.loops.booker import Booker
+from delivery.loops.claimer import Claimer
 from delivery.loops.contents import Contents, NoContent
 from delivery.loops.control import Control
-from delivery.loops.outcomes import Outcomes, ending_of, message_id_of
-from delivery.store import claiming, locks
-from delivery.store.booking import Ending
+from delivery.loops.outcomes import Outcomes, ending_of
 from delivery.store.claiming import Claimed
 
 log = structlog.get_logger()
 
-PROBE_SECONDS: Final = 0.05
+REST_SECONDS: Final = 0.05
 CLAIM_ROWS_MAX: Final = 500
 BOOKINGS_WAITING_MAX: Final = 2_000
 STALL_SECONDS_MAX: Final = 60.0
 OUTAGE_DELAY_SECONDS_MAX: Final = 5.0
-
-Place = tuple[str, str]
-"""A sequence and a lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,6 @@ class Sender:
         health: Health,
     ) -> None:
         self._pool = pool
-        self._owner = owner
         self._control = control
         self._limits = limits
         self._health = health
@@ -96,6 +90,7 @@ class Sender:
         self._outcomes = Outcomes(source, self._contents)
         self._booker = Booker(pool, health=health)
         self._lanes = {f"{name}:": Lane(channel, rooms[name]) for name, channel in channels.items()}
+        self._claimer = Claimer(pool, owner=owner, lanes=list(self._lanes))
         self._room_woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -121,27 +116,27 @@ class Sender:
     # -- claiming
 
     async def _claim_until(self, stop: asyncio.Event) -> None:
-        due: list[Place] = []
         waits = delays(0.05, OUTAGE_DELAY_SECONDS_MAX)
         while not stop.is_set():
             self._health.beat("claims", every_seconds_max=STALL_SECONDS_MAX)
             self._room_woken.clear()
             rooms = self._rooms()
             if not rooms or not self._control.fresh():
-                await sleep_unless(self._room_woken, PROBE_SECONDS)
+                await sleep_unless(self._room_woken, REST_SECONDS)
                 continue
             try:
-                due = [place for place in due if place[1] in rooms] or await self._probe(rooms)
-                if not due:
-                    await sleep_unless(stop, PROBE_SECONDS)
-                    continue
-                due = await self._claim(due, rooms)
+                lease_from = monotonic()
+                rows = await self._claimer.claim(rooms)
+                await self._take(rows, lease_from)
                 waits = delays(0.05, OUTAGE_DELAY_SECONDS_MAX)
             except Exception as error:
                 if not is_transient(error):
                     raise
                 log.warning("claim_retried", error=type(error).__name__)
                 await sleep_unless(stop, next(waits))
+                continue
+            if not rows:
+                await sleep_unless(stop, REST_SECONDS)
         self._health.forget("claims")
 
     def _rooms(self) -> dict[str, int]:
@@ -150,28 +145,6 @@ class Sender:
             return {}
         free = {name: min(lane.room - lane.held, CLAIM_ROWS_MAX) for name, lane in self._lanes.items()}
         return {name: room for name, room in free.items() if room >= max(1, self._lanes[name].room // 4)}
-
-    async def _probe(self, rooms: Mapping[str, int]) -> list[Place]:
-        async with self._pool.acquire() as conn:
-            due = await claiming.probe(conn, list(rooms))
-        random.shuffle(due)
-        return due
-
-    async def _claim(self, due: Sequence[Place], rooms: Mapping[str, int]) -> list[Place]:
-        """Claim once, round robin over what is due; what is still due comes back, those not asked first."""
-        asked: dict[Place, int] = {}
-        for lane, room in rooms.items():
-            places = [place for place in due if place[1] == lane]
-            share = -(-room // len(places)) if places else 0
-            for place in places[: -(-room // share) if share else 0]:
-                asked[place] = share
-        lease_from = monotonic()
-        async with self._pool.acquire() as conn, conn.transaction():
-            await locks.share_gates(conn)
-            rows = await claiming.claim(conn, asked, owner=self._owner)
-        await self._take(rows, lease_from)
-        got = Counter((row.sequence_id, row.lane) for row in rows)
-        return [place for place in due if place not in asked] + [p for p in asked if got[p] >= asked[p]]
 
     async def _take(self, rows: Sequence[Claimed], lease_from: float) -> None:
         if not rows:
@@ -200,7 +173,7 @@ class Sender:
                 self._release(lane.waiting.popleft().row)
         while self._is_sending():
             self._room_woken.clear()
-            await sleep_unless(self._room_woken, PROBE_SECONDS)
+            await sleep_unless(self._room_woken, REST_SECONDS)
 
     # -- sending
 
@@ -217,8 +190,8 @@ class Sender:
         if outdated or not self._contents.holds(row):
             self._release(row)
             return
-        if row.attributes is None or row.gone:
-            self._end(lane, row, Result.retry("contact_not_heard", "the contact is not known here yet"))
+        if row.attributes is None:  # its contact, as it was enrolled, is not known here yet, or is gone
+            self._postpone(row)
             return
 
         def check() -> None:
@@ -227,26 +200,38 @@ class Sender:
 
         try:
             check()
-            outgoing = self._contents.outgoing(row, message_id_of(row))
-            result = await lane.channel.send(outgoing, before_first_byte=check)
+            made = self._make(row)
+            result = made if isinstance(made, Result) else await lane.channel.send(made, before_first_byte=check)
         except SendStopped:
             self._release(row)
-        except NoContent as fault:
-            self._end(lane, row, Result.refused(fault.code, fault.detail))
+            return
         except Exception as error:
             log.exception("send_crashed", channel=row.channel)
-            self._end(lane, row, Result.unknown("internal", type(error).__name__))
-        else:
-            self._end(lane, row, result)
+            result = Result.unknown("internal", type(error).__name__)
+        self._end(lane, row, result)
+
+    def _make(self, row: Claimed) -> Outgoing | Result:
+        """The message, or why there is none. A crash here is ours, and nothing has left: it is tried again."""
+        try:
+            return self._contents.outgoing(row)
+        except NoContent as fault:
+            return Result.refused(fault.code, fault.detail)
+        except Exception as error:
+            log.exception("message_not_made", channel=row.channel)
+            return Result.retry("internal", type(error).__name__)
 
     def _end(self, lane: Lane, row: Claimed, result: Result) -> None:
         """Note how a claim ended; the booker writes it with others."""
-        ending: Ending = ending_of(row, result, idempotent=lane.channel.idempotent)
+        ending = ending_of(row, result, idempotent=lane.channel.idempotent)
         self._booker.take(self._outcomes.booking(row, ending, result, now=self._control.now()))
         self._leave(row)
 
     def _release(self, row: Claimed) -> None:
         self._booker.take(self._outcomes.released(row))
+        self._leave(row)
+
+    def _postpone(self, row: Claimed) -> None:
+        self._booker.take(self._outcomes.postponed(row))
         self._leave(row)
 
     def _leave(self, row: Claimed) -> None:

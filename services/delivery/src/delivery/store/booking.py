@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 from chassis.pool import Conn
@@ -18,6 +19,8 @@ class Ending(StrEnum):
     RETRY = "retry"
     RELEASED = "released"
     """Nothing was tried: it is as if it had not been claimed."""
+    POSTPONED = "postponed"
+    """Nothing could be tried yet: as if it had not been claimed, but later."""
 
 
 @dataclass(slots=True)
@@ -29,7 +32,7 @@ class Booking:
     ending: str
     message_id: str
     channel: str
-    due_at: datetime
+    due_at: datetime | None
     code: str | None = None
     detail: str | None = None
     provider_message_id: str | None = None
@@ -61,7 +64,7 @@ with r as (
         coalesce(r.planned_under = g.version, false) as current,
         r.ending in ('sent', 'unknown') and not p.halted
             and (r.next_step is not null or r.planned_under is distinct from g.version) as goes_on,
-        r.ending in ('retry', 'released') and not p.halted as stays
+        r.ending in ('retry', 'released', 'postponed') and not p.halted as stays
     from r
     join pending p on p.enrollment_id = r.enrollment_id and p.token = r.token
     left join gate g on g.sequence_id = p.sequence_id
@@ -70,8 +73,8 @@ with r as (
 ), stayed as (
     update pending p set token = null, epoch = null,
         attempt = case when h.ending = 'retry' then p.attempt else p.attempt - 1 end,
-        due_active = case when h.ending = 'retry' then h.active_now + h.retry_after else p.due_active end,
-        lane = case when h.ending = 'released' and p.attempt = 1 and p.version is distinct from h.newest
+        due_active = case when h.ending = 'released' then p.due_active else h.active_now + h.retry_after end,
+        lane = case when h.ending <> 'retry' and p.attempt = 1 and p.version is distinct from h.newest
             then null else p.lane end
     from held h where h.stays and p.enrollment_id = h.enrollment_id
 ), moved as (
@@ -89,14 +92,15 @@ with r as (
     insert into message (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code,
         detail, attempt, due_at, ended_at, provider_message_id)
     select message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel,
-        case when ending in ('retry', 'released') then 'dropped' else ending end,
+        case when ending in ('sent', 'failed', 'unknown') then ending else 'dropped' end,
         code, detail, attempt, due_at, clock_timestamp(), provider_message_id
     from held where not stays
 ), booked as (
     insert into books_delta (sequence_id, planned, pending, claimed, sent, failed, dropped, unknown)
     select sequence_id, count(*) filter (where goes_on), count(*) filter (where goes_on or stays), -count(*),
         count(*) filter (where ending = 'sent'), count(*) filter (where ending = 'failed'),
-        count(*) filter (where halted and ending in ('retry', 'released')), count(*) filter (where ending = 'unknown')
+        count(*) filter (where halted and ending not in ('sent', 'failed', 'unknown')),
+        count(*) filter (where ending = 'unknown')
     from held group by sequence_id
 ), said as (
     insert into outbox (lane, topic, key, value)
@@ -117,14 +121,19 @@ select (select count(*) from held) as booked,
     case when exists (select from said) then pg_notify(current_schema() || '.outbox', '')::text end as woken
 """
 
+_FIELDS: Final = attrgetter(*Booking.__slots__)
 _NOTHING_LEFT: Final = "delete from claim where token = any($1::bigint[])"
 
 
-async def book(conn: Conn, bookings: Sequence[Booking], *, finished_claims: Sequence[int]) -> int:
-    """Book what became of claimed messages, and close the claims of which nothing is left; how many were still ours."""
+async def book(conn: Conn, bookings: Sequence[Booking], *, finished: Sequence[int]) -> int:
+    """Book what became of claimed messages, and close the claims of which nothing is left; how many were still ours.
+
+    The caller shares the gates since before this statement: so what follows is planned under the newest version, or an
+    edit finds the row, and a receipt's books are exact.
+    """
     if not bookings:
-        await conn.execute(_NOTHING_LEFT, finished_claims)
+        await conn.execute(_NOTHING_LEFT, finished)
         return 0
-    columns = [[getattr(booking, name) for booking in bookings] for name in Booking.__slots__]
-    booked: int = await conn.fetchval(_BOOK, *columns, finished_claims)
+    columns = zip(*map(_FIELDS, bookings), strict=True)
+    booked: int = await conn.fetchval(_BOOK, *columns, finished)
     return booked

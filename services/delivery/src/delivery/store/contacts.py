@@ -30,14 +30,21 @@ where excluded.source_offset > known.source_offset
 """
 
 _ERASE: Final = """
-insert into contact as known (contact_id, state_version, source_partition, source_offset, gone)
-select contact_id, 0, source_partition, source_offset, true
-from unnest($1::text[], $2::integer[], $3::bigint[]) as row (contact_id, source_partition, source_offset)
-order by contact_id
-on conflict (contact_id) do update set source_partition = excluded.source_partition,
-    source_offset = excluded.source_offset, attributes = '{}', tags = '[]', addresses = '{}', timezone = null,
-    language = null, gone = true
-where excluded.source_offset > known.source_offset
+with living as materialized (
+    select contact_id from contact where contact_id = any($1::text[]) and not gone
+), erased as (
+    insert into contact as known (contact_id, state_version, source_partition, source_offset, gone_offset, gone)
+    select contact_id, 0, source_partition, source_offset, source_offset, true
+    from unnest($1::text[], $2::integer[], $3::bigint[]) as row (contact_id, source_partition, source_offset)
+    order by contact_id
+    on conflict (contact_id) do update set source_partition = excluded.source_partition,
+        source_offset = excluded.source_offset, gone_offset = excluded.gone_offset, attributes = '{}', tags = '[]',
+        addresses = '{}', timezone = null, language = null, gone = true
+    where excluded.source_offset > known.source_offset
+    returning contact_id
+)
+select e.contact_id, (l.contact_id is not null)::integer
+from erased e left join living l on l.contact_id = e.contact_id
 """
 
 
@@ -68,6 +75,10 @@ async def save(conn: Conn, heard: Sequence[Heard]) -> None:
     )
 
 
-async def erase(conn: Conn, gone: Sequence[tuple[str, int, int]]) -> None:
-    """Keep nothing of these contacts but the id and the place (partition, offset) of the tombstone."""
-    await conn.execute(_ERASE, [row[0] for row in gone], [row[1] for row in gone], [row[2] for row in gone])
+async def erase(conn: Conn, gone: Sequence[tuple[str, int, int]]) -> dict[str, int]:
+    """Keep nothing of these contacts but the id and the place (partition, offset) of the tombstone.
+
+    By contact, how many rows that emptied; a tombstone that is older than what is known is left out.
+    """
+    rows = await conn.fetch(_ERASE, [row[0] for row in gone], [row[1] for row in gone], [row[2] for row in gone])
+    return dict(rows)  # type: ignore[arg-type] # records are pairs

@@ -6,10 +6,12 @@ from typing import Final
 
 from chassis.pool import Conn
 
+# Into a sequence that is deleted nothing enters anyway: there is nothing to remember.
 _MARK: Final = """
 insert into ended (enrollment_id, sequence_id, contact_id, heard_at)
 select enrollment_id, sequence_id, contact_id, clock_timestamp()
 from unnest($1::uuid[], $2::text[], $3::text[]) as row (enrollment_id, sequence_id, contact_id)
+where not exists (select from deleted_sequence d where d.sequence_id = row.sequence_id)
 on conflict (enrollment_id) do nothing
 """
 
@@ -22,8 +24,8 @@ delete from ended where enrollment_id = any(array(
 _ERASE: Final = "delete from ended where sequence_id = $1"
 
 
-async def mark(conn: Conn, ends: Mapping[str, tuple[str | None, str]]) -> None:
-    """Remember ends: by enrollment its sequence, where that was said, and its contact."""
+async def mark(conn: Conn, ends: Mapping[str, tuple[str | None, str | None]]) -> None:
+    """Remember ends: by enrollment its sequence and its contact, where that was said."""
     await conn.execute(
         _MARK, list(ends), [sequence_id for sequence_id, _ in ends.values()], [contact for _, contact in ends.values()]
     )

@@ -14,11 +14,13 @@ from delivery.domain.plan import Planned
 # An end that was heard before wins, and nothing late enters a sequence that is deleted.
 _ENTER: Final = """
 insert into pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, due_active,
-    base_active)
-select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, due_active, base_active
+    base_active, contact_offset)
+select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, due_active, base_active,
+    contact_offset
 from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6::text[], $7::text[],
-    $8::timestamptz[], $9::timestamptz[])
-    as row (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, due_active, base_active)
+    $8::timestamptz[], $9::timestamptz[], $10::bigint[])
+    as row (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, due_active, base_active,
+        contact_offset)
 where not exists (select from ended e where e.enrollment_id = row.enrollment_id)
     and not exists (select from deleted_sequence d where d.sequence_id = row.sequence_id)
 on conflict (enrollment_id) do nothing
@@ -103,6 +105,7 @@ async def enter(conn: Conn, entries: Sequence[Entry]) -> list[str]:
         [plan and plan.lane for plan in plans],
         [plan and plan.due_active for plan in plans],
         [entry.base_active for entry in entries],
+        [entry.contact_offset for entry in entries],
     )
     return [row["sequence_id"] for row in rows]
 

@@ -1,0 +1,95 @@
+"""Claims for one sender process: round robin over what is due, so that no campaign and no lane starves another."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import structlog
+from chassis.clock import monotonic
+from chassis.pool import Pool
+
+from delivery.domain.message import message_id_of
+from delivery.store import claiming, lapsed, locks
+from delivery.store.booking import Booking, Ending, book
+from delivery.store.claiming import Claimed
+
+log = structlog.get_logger()
+
+LOOK_SECONDS_IDLE: Final = 0.05
+LOOK_SECONDS_BUSY: Final = 0.25
+"""How soon to look again for what has become due; behind a campaign of a million the next one waits no longer."""
+LOOK_SHARE_MAX: Final = 0.2
+"""What looking may take of the time: with thousands of sequences it is done less often."""
+
+Place = tuple[str, str]
+"""A sequence and a lane."""
+
+
+class Claimer:
+    """Knows where something is due, and takes from there in turn."""
+
+    def __init__(self, pool: Pool, *, owner: str, lanes: Sequence[str]) -> None:
+        self._pool = pool
+        self._owner = owner
+        self._lanes = list(lanes)
+        self._due: list[Place] = []
+        self._look_at = 0.0
+        self._lost: set[int] = set()
+
+    async def claim(self, rooms: Mapping[str, int]) -> list[Claimed]:
+        """Claim once, at most so many messages of each lane; nothing where nothing is due.
+
+        Where it fails nobody knows whether the claim stands: it is given back before the next one.
+        """
+        await self.give_back()
+        await self._look()
+        asked = shares(self._due, rooms)
+        if not asked:
+            return []
+        async with self._pool.acquire() as conn, conn.transaction():
+            token = await claiming.begin(conn)
+            self._lost.add(token)
+            rows = await claiming.claim(conn, asked, token=token, owner=self._owner)
+        self._lost.discard(token)
+        got = Counter((row.sequence_id, row.lane) for row in rows)
+        still = [place for place, count in asked.items() if got[place] >= count]
+        self._due = [place for place in self._due if place not in asked] + still
+        return rows
+
+    async def give_back(self) -> None:
+        """Release the claims whose answers were lost: nothing of them was sent, and nobody but this process knows."""
+        for token in list(self._lost):
+            async with self._pool.acquire() as conn, conn.transaction():
+                await locks.share_gates(conn)
+                rows = await lapsed.hold(conn, token)
+                await book(conn, [_released(row.enrollment_id, row.step_id, token) for row in rows], finished=[token])
+            self._lost.discard(token)
+            log.warning("claim_given_back", token=token, count=len(rows))
+
+    async def _look(self) -> None:
+        started = monotonic()
+        if started < self._look_at:
+            return
+        async with self._pool.acquire() as conn:
+            found = await claiming.probe(conn, self._lanes)
+        random.shuffle(found)
+        known, now = set(self._due), set(found)
+        self._due = [place for place in self._due if place in now] + [p for p in found if p not in known]
+        ended = monotonic()
+        rest = LOOK_SECONDS_BUSY if self._due else LOOK_SECONDS_IDLE
+        self._look_at = ended + max(rest, (ended - started) / LOOK_SHARE_MAX)
+
+
+def shares(due: Sequence[Place], rooms: Mapping[str, int]) -> dict[Place, int]:
+    """How much to ask of each place: each lane's room, all of it and no more, in equal shares."""
+    asked: dict[Place, int] = {}
+    for lane, room in rooms.items():
+        places = [place for place in due if place[1] == lane][:room]
+        for number, place in enumerate(places):
+            asked[place] = room // len(places) + (number < room % len(places))
+    return asked
+
+
+def _released(enrollment_id: str, step_id: str, token: int) -> Booking:
+    return Booking(enrollment_id, token, Ending.RELEASED, message_id_of(enrollment_id, step_id), "", None)
