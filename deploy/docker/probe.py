@@ -1,6 +1,7 @@
 """Ask this container's health port: `probe.py /livez`. 0 where it answers 200, else 1.
 
-Nothing but a socket: a probe runs every few seconds in every container, and importing an HTTP client costs more than asking.
+Nothing but a socket: a probe runs every few seconds in every container, and importing an HTTP client costs more than
+asking.
 """
 
 import os
