@@ -9,16 +9,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devstack import jars, kafka, layout, ports
+from devstack import downloads, jars, kafka, layout, ports
 from devstack.cli import app
 from devstack.downloads import REPOSITORY_VARIABLE, Jar
 from devstack.errors import StackError, naming
 from devstack.layout import Layout, read_json, write_private
 from devstack.ports import Ports
 from devstack.progress import Recorded, Silent
+from jgo.config import GlobalSettings
 from typer.testing import CliRunner
 
 CONTENT = b"a jar"
+SETTINGS = """\
+<settings xmlns="http://maven.apache.org/SETTINGS/1.0.0">
+  <mirrors>
+    <mirror><mirrorOf>internal</mirrorOf><url>https://other.example</url></mirror>
+    <mirror><mirrorOf>central,jcenter</mirrorOf><url>https://mirror.example/all/</url></mirror>
+  </mirrors>
+</settings>
+"""
 JAR = Jar("org.example", "thing", "1.0", size=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest())
 
 
@@ -87,6 +96,56 @@ def test_a_download_that_fails_names_the_jar_and_the_way_out(maven: Maven, tmp_p
 
     with pytest.raises(StackError, match=r"thing-1\.0\.jar .*check the network or proxy, or name a Maven mirror"):
         jars.ensure(Silent(), jars=[JAR], folder=tmp_path / "cache")
+
+
+def test_jars_that_are_sound_are_used_where_nothing_can_be_written(maven: Maven, tmp_path: Path) -> None:
+    (file,) = jars.ensure(Silent(), jars=[JAR], folder=tmp_path / "cache" / "kafka")
+    (tmp_path / "cache" / "kafka.lock").unlink()
+    told = Recorded()
+
+    assert jars.ensure(told, jars=[JAR], folder=tmp_path / "cache" / "kafka") == [file]
+
+    assert told.lines == []
+    assert not (tmp_path / "cache" / "kafka.lock").exists()
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next(maven: Maven, tmp_path: Path) -> None:
+    (tmp_path / ".cache-1234").mkdir()
+
+    jars.ensure(Silent(), jars=[JAR], folder=tmp_path / "cache")
+
+    assert not (tmp_path / ".cache-1234").exists()
+
+
+def test_a_jar_in_mavens_own_store_is_taken_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(REPOSITORY_VARIABLE, "http://127.0.0.1:1")
+    monkeypatch.setenv("M2_REPO", str(tmp_path / "store"))
+    stored = tmp_path / "store" / JAR.path
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(CONTENT)
+
+    (file,) = jars.ensure(Silent(), jars=[JAR], folder=tmp_path / "cache")
+
+    assert file.read_bytes() == CONTENT
+
+
+def test_mavens_mirror_of_the_central_repository_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(REPOSITORY_VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".m2").mkdir()
+    (tmp_path / ".m2" / "settings.xml").write_text(SETTINGS)
+
+    assert downloads.repositories(GlobalSettings()) == ("https://mirror.example/all",)
+
+
+def test_jgos_repositories_are_asked_before_the_central_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(REPOSITORY_VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    found = downloads.repositories(GlobalSettings(repositories={"ours": "https://ours.example/"}))
+
+    assert found[0] == "https://ours.example"
+    assert len(found) == 2
 
 
 def test_the_cache_follows_the_users_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

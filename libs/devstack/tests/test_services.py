@@ -112,7 +112,7 @@ def test_a_service_that_does_not_start_is_named_with_its_last_words(
 ) -> None:
     (folder / "no-enrollment").touch()
 
-    with pytest.raises(StackError, match=r"enrollment does not start .*'the settings are wrong'"):
+    with pytest.raises(StackError, match=r"^enrollment does not start .*'the settings are wrong'"):
         stack.start(env={**env, "CHANGED": "1"})
 
     (folder / "no-enrollment").unlink()
@@ -124,7 +124,7 @@ def test_a_failed_start_leaves_no_process_behind(stack: Stack, folder: Path, env
     stack.stop()
     (folder / "no-migration").touch()
 
-    with pytest.raises(StackError, match=r"migrate-\w+ failed: migration 0007 is broken"):
+    with pytest.raises(StackError, match=r"^migrate-\w+ failed: migration 0007 is broken"):
         stack.start(env=env)
 
     (folder / "no-migration").unlink()

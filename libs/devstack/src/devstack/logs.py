@@ -53,7 +53,7 @@ def _more(file: Path, position: int, *, alone: bool, write: Callable[[str], None
 
 def _shown(file: Path, line: bytes, *, alone: bool) -> str:
     text = line.decode(errors="replace").rstrip("\n")
-    return text if alone else f"{file.stem:<18}| {text}"
+    return text if alone else f"{file.stem:<19}| {text}"
 
 
 def _files(folder: Path, name: str | None) -> list[Path]:

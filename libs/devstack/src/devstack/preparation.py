@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from devstack.errors import StackError
+from devstack.errors import StackError, naming
 from devstack.program import Program, spawn
 from devstack.programs import Programs
 from devstack.roles import SERVICES
@@ -22,7 +22,7 @@ async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
         async with asyncio.TaskGroup() as group:
             for one in work:
                 group.create_task(one)
-    except* StackError as failures:
+    except ExceptionGroup as failures:
         raise failures.exceptions[0] from None
 
 
@@ -33,8 +33,9 @@ async def migrate(programs: Programs, env: Mapping[str, str]) -> str:
 
 
 async def _run(program: Program) -> None:
-    program.log.unlink(missing_ok=True)
-    process = await spawn(program)
+    with naming(program.log, doing=f"running {program.name}"):
+        program.log.unlink(missing_ok=True)
+        process = await spawn(program)
     try:
         async with asyncio.timeout(RUN_SECONDS_MAX):
             code = await process.wait()

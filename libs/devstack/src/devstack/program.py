@@ -88,7 +88,8 @@ class Child:
             began = monotonic()
             try:
                 await asyncio.to_thread(self.program.before)
-                await self._once()
+                if not self._stopping.is_set():
+                    await self._once()
             except (StackError, OSError) as error:
                 self.fault = str(error)
             if self._stopping.is_set():

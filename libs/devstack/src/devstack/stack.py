@@ -116,10 +116,12 @@ class Stack:
         roles.passwords(self.layout)
         self.layout.state.unlink(missing_ok=True)
         wanted.write(self.layout)
+        told.say("starting Kafka and Postgres")
         try:
             self._follow(wanted, self._spawn(attached=attached), told)
         except BaseException:
             if self._spawned is not None:
+                told.say("stopping what was started")
                 self._end(ProcessId.of(self._spawned.pid))
             raise
 
@@ -131,6 +133,7 @@ class Stack:
         except BaseException:
             again = replace(before, generation=wanted.generation + 1, prepare=False)
             again.write(self.layout)
+            told.say("going back to what ran before")
             with suppress(StackError):
                 self._follow(again, running, Silent())
             raise

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -271,3 +272,22 @@ async def test_a_taken_port_is_one_sentence(sink: Sink, tmp_path: Path) -> None:
     assert process.returncode == 1
     assert errors.decode().startswith("The sink cannot start:")
     assert len(errors.decode().splitlines()) == 1
+
+
+async def test_what_cannot_be_written_is_not_answered_and_ends_it_in_one_sentence(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "devstack.sink", "--file", str(tmp_path / "a.jsonl")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+    )
+    assert process.stdout is not None
+    told = json.loads(await process.stdout.readline())
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{told['http_port']}") as http:
+        with pytest.raises(aiohttp.ClientError):
+            await hook(http)
+    _, errors = await process.communicate()
+
+    assert process.returncode == 1
+    assert errors.decode().splitlines()[-1].startswith("The sink cannot write")

@@ -173,8 +173,12 @@ class Book:
     def _flush(self) -> None:
         lines, self._lines = b"".join(self._lines), []
         flushed, self._flushed = self._flushed, None
-        while lines:
-            lines = lines[os.write(self._descriptor, lines) :]
+        try:
+            while lines:
+                lines = lines[os.write(self._descriptor, lines) :]
+        except OSError as error:
+            # Nothing may be answered that is not in the file; a part of a line is removed at the next start.
+            raise SystemExit(f"The sink cannot write {self._path}: {error.strerror}.") from error
         if flushed is not None and not flushed.done():
             flushed.set_result(None)
 
