@@ -1,15 +1,18 @@
 """The statements fit the schema, and the schema refuses what the rules do not allow."""
 
+from importlib import import_module
+from pkgutil import iter_modules
+
 import asyncpg
 import pytest
 from chassis.pool import Pool
-from enrollment.store import blocks, clock, contacts, enrollments, erasures, parked, sequences
+from enrollment import store
 
 pytestmark = pytest.mark.stack
 
 STATEMENTS = [
     pytest.param(value, id=f"{module.__name__.rsplit('.', 1)[-1]}{name.lower()}")
-    for module in (blocks, clock, contacts, enrollments, erasures, parked, sequences)
+    for module in (import_module(f"{store.__name__}.{found.name}") for found in iter_modules(store.__path__))
     for name, value in vars(module).items()
     if name.startswith("_") and name.isupper() and isinstance(value, str)
 ]

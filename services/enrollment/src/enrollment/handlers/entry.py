@@ -30,34 +30,26 @@ def weight(data: EnrollContacts) -> int:
     return len(data.contact_ids) if fits(data) else 1
 
 
+def contacts_of(data: EnrollContact | EnrollContacts) -> list[str]:
+    """Who is to enter, each once."""
+    return [data.contact_id] if isinstance(data, EnrollContact) else list(dict.fromkeys(data.contact_ids))
+
+
 def request(message: Message[EnrollContact] | Message[EnrollContacts]) -> Request:
     """Who asks for entry into what, each contact once."""
-    data, cause = message.data, message.cause
-    if isinstance(data, EnrollContact):
-        contact_ids: Sequence[str] = (data.contact_id,)
-    else:
-        contact_ids = list(dict.fromkeys(data.contact_ids))
+    cause, sequence_id = message.cause, message.data.sequence_id
+    source, id_, key = cause.source, cause.id, message.key
     asks = tuple(
-        Ask(
-            data.sequence_id,
-            contact_id,
-            derive(cause.source, cause.id, data.sequence_id, contact_id),
-            message.key,
-            position,
-        )
-        for position, contact_id in enumerate(contact_ids)
+        Ask(sequence_id, contact_id, derive(source, id_, sequence_id, contact_id), key, position)
+        for position, contact_id in enumerate(contacts_of(message.data))
     )
     return Request(identity(cause), message.topic, cause, asks)
 
 
 async def lock_entry(messages: Sequence[Message[EnrollContact] | Message[EnrollContacts]], tx: Tx) -> None:
     """Lock the contacts, sorted, then share the sequences' entry, sorted."""
-    contact_ids: set[str] = set()
-    for message in messages:
-        if isinstance(message.data, EnrollContact):
-            contact_ids.add(message.data.contact_id)
-        elif fits(message.data):
-            contact_ids.update(message.data.contact_ids)
+    fitting = [message.data for message in messages if isinstance(message.data, EnrollContact) or fits(message.data)]
+    contact_ids = {contact_id for data in fitting for contact_id in contacts_of(data)}
     await contacts.lock_known_or_not(tx.conn, contact_ids)
     await sequences.share(tx.conn, list({message.data.sequence_id for message in messages}))
 

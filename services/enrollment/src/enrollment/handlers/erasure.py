@@ -6,13 +6,14 @@ from typing import Final
 from messaging import Tx
 from sluice_contracts.erasure import SequenceErased
 
-from enrollment.domain.block import sequence_scope
 from enrollment.handlers.parking import reconsider
 from enrollment.store import blocks, clock, enrollments, erasures, parked, sequences
 from enrollment.store.erasures import Erasure
 
 BATCH_ROWS_MAX: Final = 1_000
 BATCH_CONTACTS_MAX: Final = 1_000
+ERASERS: Final = {"enrollment": enrollments.erase_sequence, "block": blocks.erase_sequence}
+"""By table."""
 
 
 async def erase_some(tx: Tx) -> bool:
@@ -24,15 +25,11 @@ async def erase_some(tx: Tx) -> bool:
     if waiting:
         await _refuse(tx, erasure, waiting)
         return True
-    entered = await enrollments.erase_sequence(tx.conn, erasure.sequence_id, limit=BATCH_ROWS_MAX)
-    if entered:
-        await erasures.save(tx.conn, erasure.plus("enrollment", entered))
-        return True
-    scope = sequence_scope(erasure.sequence_id)
-    blocked = await blocks.erase_scope(tx.conn, scope, limit=BATCH_ROWS_MAX)
-    if blocked:
-        await erasures.save(tx.conn, erasure.plus("block", blocked))
-        return True
+    for table, erase in ERASERS.items():
+        gone = await erase(tx.conn, erasure.sequence_id, limit=BATCH_ROWS_MAX)
+        if gone:
+            await erasures.save(tx.conn, erasure.plus(table, gone))
+            return True
     await _finish(tx, erasure)
     return True
 

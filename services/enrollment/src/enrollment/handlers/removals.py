@@ -1,13 +1,13 @@
 """Removals act at once: they end what lives, block what is named, and refuse what waits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from messaging import Batch, Message, Tx, derive
 from sluice_contracts.enrollment import RemoveContact
 
 from enrollment.domain import sequence
-from enrollment.domain.ending import Removal, remove
+from enrollment.domain.ending import Live, Removal, remove
 from enrollment.domain.parking import Parked
 from enrollment.domain.sequence import Status
 from enrollment.handlers.parking import refuse_removed
@@ -31,10 +31,7 @@ async def remove_contact(commands: Batch[RemoveContact], tx: Tx) -> None:
     removals = {command.key: removal_of(command) for command in commands}
     live = await enrollments.live_of_contacts(tx.conn, list(removals))
     waiting = await parked.of_contacts(tx.conn, list(removals))
-    named = {one.sequence_id for found in live.values() for one in found}
-    named.update(removal.sequence_id for removal in removals.values() if removal.sequence_id is not None)
-    named.update(row.ask.sequence_id for row in waiting)
-    known = await sequences.load(tx.conn, list(named))
+    known = await sequences.load(tx.conn, _named(removals.values(), live.values(), waiting))
     deleted = [sequence_id for sequence_id, one in known.items() if one.status is Status.DELETED]
 
     decided = commands.decide(
@@ -45,6 +42,14 @@ async def remove_contact(commands: Batch[RemoveContact], tx: Tx) -> None:
     await blocks.add(tx.conn, [block for state in states for block in state.blocks], now=tx.now)
     tx.emit(decided)
     await refuse_removed(tx, [row for row in waiting if _refuses(removals, row, known)])
+
+
+def _named(removals: Iterable[Removal], live: Iterable[Sequence[Live]], waiting: Iterable[Parked]) -> list[str]:
+    """The sequences that removals may touch."""
+    named = {removal.sequence_id for removal in removals if removal.sequence_id is not None}
+    named.update(one.sequence_id for found in live for one in found)
+    named.update(row.ask.sequence_id for row in waiting)
+    return list(named)
 
 
 def _refuses(removals: Mapping[str, Removal], row: Parked, known: Mapping[str, sequence.Sequence]) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 
 from chassis.pool import Conn
 
-from enrollment.domain.block import Block
+from enrollment.domain.block import Block, sequence_scope
 
 _ADD: Final = """
 insert into block (contact_id, scope, blocked_at)
@@ -19,7 +19,7 @@ with gone as (delete from block where contact_id = any($1::text[]) returning con
 select contact_id, count(*) from gone group by contact_id
 """
 
-_ERASE_SCOPE: Final = """
+_ERASE_SEQUENCE: Final = """
 delete from block where ctid = any(array(select ctid from block where scope = $1 limit $2))
 """
 
@@ -35,7 +35,7 @@ async def forget_contacts(conn: Conn, contact_ids: Sequence[str]) -> dict[str, i
     return {row[0]: row[1] for row in await conn.fetch(_FORGET_CONTACTS, contact_ids)}
 
 
-async def erase_scope(conn: Conn, scope: str, *, limit: int) -> int:
-    """Erase some blocks on a scope; how many went."""
-    status = await conn.execute(_ERASE_SCOPE, scope, limit)
+async def erase_sequence(conn: Conn, sequence_id: str, *, limit: int) -> int:
+    """Erase some blocks on a deleted sequence; how many went."""
+    status = await conn.execute(_ERASE_SEQUENCE, sequence_scope(sequence_id), limit)
     return int(status.rsplit(" ", 1)[1])
