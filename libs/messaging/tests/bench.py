@@ -244,6 +244,13 @@ class Bench:
         await self.until(sql, count, seconds_max=seconds_max)
 
 
+async def see(condition: Callable[[], bool]) -> None:
+    """Wait until it is true; TimeoutError where that takes too long."""
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
+        while not condition():  # noqa: ASYNC110 - what is waited for is no event of ours
+            await asyncio.sleep(0.02)
+
+
 def headers_of(record: Any) -> dict[str, bytes]:
     """A record's headers by name."""
     return dict(record.headers)

@@ -1,7 +1,7 @@
 """A small service as a process of its own, for tests that kill it: its handler writes one row for each command.
 
-Told by the environment: SLUICE_DATABASE (address), SLUICE_KAFKA (JSON list), SLUICE_DIE_AFTER (it kills itself right after
-so many of its batches have committed, before Kafka hears of it; 0 = never).
+Told by the environment: SLUICE_DATABASE (address), SLUICE_KAFKA (JSON list), SLUICE_DIE_AFTER (it kills itself right
+after so many of its batches have committed, before Kafka hears of it; 0 = never).
 """
 
 import asyncio

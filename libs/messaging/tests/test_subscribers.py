@@ -16,8 +16,9 @@ pytestmark = pytest.mark.stack
 async def test_every_subscriber_is_at_least_once_from_the_earliest_and_creates_no_topic(bench: Bench) -> None:
     health = Health(registry=CollectorRegistry())
     service = Service(routes=everything(Recorder()), pool=bench.pool, kafka=bench.servers.kafka, health=health)
-    subscribers = list(service._broker.subscribers)
+    subscribers = [reader._subscriber for reader in service._readers]
 
+    assert len(service._broker.subscribers) == len(subscribers)
     assert {tuple(one.topic_names) for one in subscribers} == {
         (topics.SEQUENCES_COMMANDS,),
         (topics.SEQUENCES_EVENTS,),

@@ -31,6 +31,8 @@ RESTART_SECONDS_MAX: Final = 60.0
 RESTART_AGAIN_SECONDS: Final = 5.0
 ESCAPE_SECONDS: Final = (0.2, 30.0)
 FETCH_WAIT_MILLISECONDS: Final = 250
+SESSION_MILLISECONDS_MAX: Final = 6_000
+"""The shortest that a broker accepts by default: so long are the partitions of a killed process unheard."""
 WAIT_MILLISECONDS: Final = {True: 5, False: 20}
 """How long the poll of an urgent topic, and of any other, waits and then rests: half of it is lateness."""
 
@@ -55,6 +57,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             group_id=f"sluice.{pipeline.source}.{self.topic}",
             ack_policy=AckPolicy.NACK_ON_ERROR,
             auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_MILLISECONDS_MAX,
+            heartbeat_interval_ms=SESSION_MILLISECONDS_MAX // 4,
             max_records=BATCH_RECORDS_MAX,
             batch_timeout_ms=WAIT_MILLISECONDS[routes.urgent],
             fetch_max_wait_ms=FETCH_WAIT_MILLISECONDS,
