@@ -4,10 +4,12 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import orjson
 import pytest
 from enrollment import routes
 from enrollment.store import sequences
 from messaging import offsets
+from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.stack
 
@@ -244,6 +246,33 @@ async def test_a_pause_of_which_only_the_fence_can_be_read_is_closed_with_its_re
     assert only(said, "EntryClosed").data["epoch"] == 1
 
 
+@pytest.mark.parametrize(
+    ("key", "data"),
+    [
+        ("no id", {"status": "paused", "epoch": 1, "state_version": 2}),
+        ("a\0b", {"status": "deleted", "epoch": 1, "state_version": 2}),
+        ("welcome", {"status": "paused", "epoch": -1, "state_version": 2}),
+        ("welcome", {"status": "paused", "epoch": 2**63, "state_version": 2}),
+        ("welcome", {"status": "active", "epoch": -1, "state_version": 2**63}),
+        ("welcome", {"status": "paused", "epoch": 1, "state_version": -1}),
+        ("a\0b", None),
+        ("no id", None),
+    ],
+)
+async def test_a_record_that_is_nonsense_holds_nobody_up(world: World, key: str, data: dict[str, Any] | None) -> None:
+    await world.sequence()
+    envelope = {"specversion": "1.0", "id": "x", "source": "tests", "type": "SequencePaused.v1", "data": data}
+    nonsense = ("sequences.events", key, None if data is None else orjson.dumps(envelope))
+
+    with capture_logs() as logs:
+        said = await world.hear(nonsense, world.record("SequencePublished", {**STATE_OF_OTHER, "sequence_id": "other"}))
+
+    assert {one.topic for one in said} <= {"enrollment.quarantine", "enrollment.control"}
+    assert {log["event"] for log in logs} == set()
+    assert await world.rows("sequence", "status = 'active'") == 1 + (key != "welcome")
+    assert await world.rows("consumer_offset", "withheld") == 0
+
+
 STATE_OF_PAUSE = {
     "state_version": 2,
     "status": "paused",
@@ -254,3 +283,4 @@ STATE_OF_PAUSE = {
     "clock_offset_seconds": 0.0,
     "updated_at": "2026-03-01T12:00:00Z",
 }
+STATE_OF_OTHER = {**STATE_OF_PAUSE, "status": "active"}

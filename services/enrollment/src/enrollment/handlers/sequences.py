@@ -1,8 +1,10 @@
 """What is heard of sequences: entry opens and closes, and what is deleted is erased."""
 
+import re
 from collections.abc import Sequence as Many
 
 from messaging import Batch, Cause, Decided, Decision, Fence, Message, Tombstone, Tx
+from sluice_contracts.base import ID_PATTERN, INTEGER_MAX
 from sluice_contracts.sequences import SequenceState
 
 from enrollment.domain.sequence import Sequence, Status, fence, hear, status_of, vanish
@@ -25,13 +27,15 @@ async def on_sequence(news: Batch[SequenceState], tx: Tx) -> None:
 
 
 async def on_sequence_fence(fences: Many[Fence], tx: Tx) -> None:
-    """Close entry where a record could not be understood as a whole."""
+    """Close entry where a record could not be understood as a whole. A key that is no id is no sequence's."""
+    fences = [one for one in fences if is_id(one.key)]
     keys = [one.key for one in fences]
     await sequences.exclude(tx.conn, keys)
     now = await clock.now(tx.conn)
     for one in fences:
         known = (await sequences.load(tx.conn, [one.key])).get(one.key)
-        decision = fence(known, one.key, state_version=one.state_version, status=one.status, epoch=one.epoch, now=now)
+        version, epoch = counted(one.state_version), counted(one.epoch)
+        decision = fence(known, one.key, state_version=version, status=one.status, epoch=epoch, now=now)
         if decision.state is not None:
             await sequences.save(tx.conn, [decision.state])
             await erasures.start(tx.conn, erasures_of([(decision.state, one.cause)]))
@@ -41,6 +45,7 @@ async def on_sequence_fence(fences: Many[Fence], tx: Tx) -> None:
 
 async def on_sequence_gone(gone: Many[Tombstone], tx: Tx) -> None:
     """Erase what is gone; where its deletion was heard, that is under way or done."""
+    gone = [one for one in gone if is_id(one.key)]
     keys = [one.key for one in gone]
     await sequences.exclude(tx.conn, keys)
     known = await sequences.load(tx.conn, keys)
@@ -48,6 +53,16 @@ async def on_sequence_gone(gone: Many[Tombstone], tx: Tx) -> None:
     vanished = [(state, cause) for state, cause in states if state is not None]
     await sequences.save(tx.conn, [state for state, _ in vanished])
     await erasures.start(tx.conn, erasures_of(vanished))
+
+
+def is_id(key: str) -> bool:
+    """Whether a key can be a sequence's."""
+    return re.fullmatch(ID_PATTERN, key) is not None
+
+
+def counted(number: int | None) -> int | None:
+    """A number of a record that could not be understood; None where it cannot be what it should be."""
+    return number if number is not None and 0 <= number <= INTEGER_MAX else None
 
 
 def sequence_of(state: SequenceState) -> Sequence:
