@@ -22,7 +22,7 @@ def python(code: str, folder: Path, **more: Any) -> Program:
 
 
 async def eventually(holds: Callable[[], bool]) -> None:
-    deadline = monotonic() + 10
+    deadline = monotonic() + 60
     while not holds():
         assert monotonic() < deadline
         await sleep(0.01)

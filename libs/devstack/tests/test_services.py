@@ -23,7 +23,7 @@ from devstack.traces import processes_of
 pytestmark = pytest.mark.stack
 
 NAMES = {"sink", "sequences", "enrollment", "delivery-plan", "delivery-receive"}
-SECONDS_MAX = 30.0
+SECONDS_MAX = 150.0
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from devstack.errors import StackError
 from devstack.layout import Layout
 from devstack.ports import LOOPBACK
 
-FORMAT_SECONDS_MAX: Final = 60
+FORMAT_SECONDS_MAX: Final = 120
 READY_SECONDS_MAX: Final = 3
 
 JVM: Final = (

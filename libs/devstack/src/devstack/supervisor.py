@@ -37,9 +37,9 @@ TICK_SECONDS: Final = 0.1
 ROTATE_EVERY_SECONDS: Final = 5.0
 LOG_BYTES_MAX: Final = 20 * 1024 * 1024
 STARTS_MAX: Final = 3
-READY_SECONDS_MAX: Final = 120.0
+READY_SECONDS_MAX: Final = 180.0
 SAID_MAX: Final = 200
-LOCK_SECONDS_MAX: Final = 2.0
+LOCK_SECONDS_MAX: Final = 10.0
 LAST_BUT_STACK: Final = ("sink",)
 
 log = logging.getLogger("devstack.supervisor")

@@ -255,7 +255,7 @@ async def test_the_process_says_where_it_listens_and_stops_when_told(tmp_path: P
             pass
         await hook(http)
         process.send_signal(signal.SIGTERM)
-        code = await asyncio.wait_for(process.wait(), 10)
+        code = await asyncio.wait_for(process.wait(), 60)
 
     assert (ready.status, code) == (200, 0)
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 1
