@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import asyncpg
 import orjson
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from chassis.clock import monotonic
 from chassis.health import Health
 from chassis.pool import Pool
@@ -191,6 +193,21 @@ class Bench:
     async def send(self, *records: RawRecord, partition: int | None = None) -> None:
         """Write records to Kafka."""
         await topic_kit.produce(self.servers.kafka, records, partition=partition)
+
+    async def send_by_hand(
+        self, topic: str, partition: int, header: str, key: bytes | None, value: bytes | None
+    ) -> None:
+        """Write what aiokafka's own producer refuses to: no key and no value, a header's name that is no text."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.servers.kafka)
+        await producer.start()
+        try:
+            batch = producer.create_batch()
+            batch._builder = _DefaultRecordBatchBuilderPy(2, 0, False, -1, -1, 0, 16_384)
+            batch.append(timestamp=None, key=key, value=value, headers=[(header, b"1")])
+            sent = await producer.send_batch(batch, topic, partition=partition)
+            await asyncio.wait_for(sent, WAIT_SECONDS_MAX)
+        finally:
+            await producer.stop()
 
     async def read(self, topic: str, count: int) -> list[Any]:
         """The first `count` records of a topic."""

@@ -84,6 +84,18 @@ async def test_what_is_no_valid_envelope_is_set_aside_byte_for_byte_and_nobody_i
     assert [r.key for r in answers] == [b"c1"]
 
 
+async def test_a_record_with_neither_key_nor_value_is_set_aside_and_stops_no_relay(bench: Bench) -> None:
+    async with bench.service(commands_only(Recorder())):
+        await bench.send_by_hand(COMMANDS, 0, "x", None, None)
+        await bench.send((COMMANDS, b"a", b"nonsense", []), command("a", "c1"))
+        kept = await bench.read(topics.SEQUENCES_QUARANTINE, 2)
+        answers = await bench.answers(1)
+
+    assert sorted((record.key, record.value) for record in kept if record.key) == [(b"a", b"nonsense")]
+    assert [headers_of(r)["sluice-quarantine-null"] for r in kept if r.key is None] == [b"key, value"]
+    assert answers == {"c1": "accepted"}
+
+
 async def test_a_null_value_on_a_compacted_topic_says_that_its_key_is_gone(bench: Bench) -> None:
     recorder = Recorder()
     gone = [(topics.SEQUENCES_EVENTS, b"a", None, []), (topics.CONTACTS_EVENTS, b"p", None, [("why", b"erased")])]

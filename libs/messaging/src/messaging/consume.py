@@ -17,6 +17,7 @@ from faststream.kafka.message import KafkaAckableMessage
 from sluice_contracts import topics
 
 from messaging import offsets
+from messaging.fetch import CarefulPoll
 from messaging.offsets import Move, OffsetsMoved
 from messaging.pipeline import Pipeline
 from messaging.routes import TopicRoutes
@@ -127,6 +128,9 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Read from the stored offsets: pause first, for the assignment is active before this is awaited."""
+        consumer = self._consumer()
+        if consumer is not None and not isinstance(consumer.getmany, CarefulPoll):
+            consumer.getmany = CarefulPoll(consumer)
         if assigned:
             self._take_over(assigned)
 

@@ -13,6 +13,7 @@ def envelop(service: str, inbound: Inbound) -> Outgoing:
 
     A record so large that no topic takes it (it came in compressed) is kept as far as it fits, without its headers, and
     `cut` says how large it was: whole it stands where `topic`, `partition` and `offset` say, while that topic keeps it.
+    One with neither key nor value, which our producer would not send, gets an empty value and says so (`null`).
     """
     record = inbound.record
     added = {
@@ -23,6 +24,8 @@ def envelop(service: str, inbound: Inbound) -> Outgoing:
         "tries": str(inbound.tries),
     }
     topic, key, value = f"{service}.quarantine", record.key, record.value
+    if key is None and value is None:
+        value, added["null"] = b"", "key, value"
     headers = pack_headers([*record.headers, *_ours(added)])
     if size(key, value, headers) > RECORD_BYTES_MAX:
         added["cut"] = str(size(key, value, headers))
