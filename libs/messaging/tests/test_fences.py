@@ -7,7 +7,7 @@ import pytest
 from sluice_contracts import topics
 from testkit.topics import RawRecord
 
-from libs.messaging.tests.bench import Bench, Recorder, everything, state
+from libs.messaging.tests.bench import WAIT_SECONDS_MAX, Bench, Recorder, everything, state
 
 pytestmark = pytest.mark.stack
 
@@ -126,7 +126,7 @@ async def test_a_reader_does_not_vouch_while_a_batch_is_in_hand(bench: Bench) ->
     async with bench.service(everything(recorder)):
         await bench.until(VOUCHED, EVENTS, 0)
         await bench.send(state("a", "e1"))
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), WAIT_SECONDS_MAX)
         before = await bench.pool.fetchrow(STANDING, EVENTS)
         await asyncio.sleep(0.7)
         after = await bench.pool.fetchrow(STANDING, EVENTS)

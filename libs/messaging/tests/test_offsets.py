@@ -8,7 +8,17 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from sluice_contracts import topics
 from structlog.testing import capture_logs
 
-from libs.messaging.tests.bench import NAME, Bench, Recorder, command, commands_only, everything, state, steps
+from libs.messaging.tests.bench import (
+    NAME,
+    WAIT_SECONDS_MAX,
+    Bench,
+    Recorder,
+    command,
+    commands_only,
+    everything,
+    state,
+    steps,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -100,7 +110,7 @@ async def test_records_that_vanish_before_a_running_reader_had_them_are_told(ben
     with capture_logs() as lines:
         async with bench.service(everything(recorder)):
             await bench.send(steps("k", "e0"), partition=0)
-            await asyncio.wait_for(blocked.wait(), 20)
+            await asyncio.wait_for(blocked.wait(), WAIT_SECONDS_MAX)
             recorder.before = None
             await bench.send(*(steps("k", f"large{n}", note="x" * 900_000) for n in range(6)), partition=0)
             await _delete_all(bench, topics.DELIVERY_EVENTS)

