@@ -125,6 +125,17 @@ class World:
     async def enroll(self, contact_id: str = "c", sequence_id: str = "welcome") -> list[Said]:
         return await self.ask("EnrollContact", contact_id=contact_id, sequence_id=sequence_id)
 
+    async def import_on(self, partition: int, *chunks: Sequence[str]) -> None:
+        """Imports in a partition of their own, one after the other, as another process would handle them."""
+        other = World(self.pool)
+        async with self.pool.acquire() as conn:
+            positions = await offsets.load(conn, "enrollment.imports", beginnings={partition: 0}, partitions=8)
+        for offset, contact_ids in enumerate(chunks):
+            data = {"sequence_id": "welcome", "contact_ids": contact_ids}
+            topic, key, value = other.record("EnrollContacts", data, source=f"importer-{partition}")
+            record = Record(topic, offset, key.encode(), value, partition=partition)
+            await other.pipeline.handle(routes.build().topics[topic], [record], positions)
+
     async def said(self) -> list[Said]:
         """Take what is in the outbox."""
         async with self.pool.acquire() as conn:

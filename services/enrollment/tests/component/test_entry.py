@@ -1,14 +1,11 @@
 """Who enters and who does not, and what everybody is told."""
 
 import asyncio
-from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
-from enrollment import routes
 from enrollment.store import sequences
-from messaging import offsets
 from structlog.testing import capture_logs
 
 pytestmark = pytest.mark.stack
@@ -126,26 +123,12 @@ async def test_an_import_that_is_too_large_is_refused_as_a_whole(world: World) -
     assert await world.rows("contact") == 0
 
 
-async def import_on(world: World, partition: int, *chunks: list[str]) -> None:
-    """Imports in a partition of their own, as another process would handle them."""
-    world = type(world)(world.pool)
-    async with world.pool.acquire() as conn:
-        positions = await offsets.load(conn, "enrollment.imports", beginnings={partition: 0}, partitions=8)
-    for offset, contact_ids in enumerate(chunks):
-        data = {"sequence_id": "welcome", "contact_ids": contact_ids}
-        topic, key, value = world.record("EnrollContacts", data, source=f"importer-{partition}")
-        record = SimpleNamespace(
-            topic=topic, partition=partition, offset=offset, key=key.encode(), value=value, headers=()
-        )
-        await world.pipeline.handle(routes.build().topics[topic], [record], positions)
-
-
 async def test_imports_at_the_same_time_let_nobody_in_twice(world: World) -> None:
     await world.sequence()
     people = [f"c{n}" for n in range(300)]
     await world.contacts(*people)
 
-    await asyncio.gather(*[import_on(world, partition, people, people[::-1]) for partition in range(3)])
+    await asyncio.gather(*[world.import_on(partition, people, people[::-1]) for partition in range(3)])
     said = await world.said()
 
     assert types(said).count("ContactEnrolled") == 300
@@ -158,7 +141,7 @@ async def test_a_pause_amid_imports_closes_soon_and_nobody_enters_after_it(world
     for chunk in people:
         await world.contacts(*chunk)
     imports = [
-        asyncio.create_task(import_on(world, partition, *people[partition * 30 : partition * 30 + 30]))
+        asyncio.create_task(world.import_on(partition, *people[partition * 30 : partition * 30 + 30]))
         for partition in range(4)
     ]
     while await world.rows("enrollment") == 0:

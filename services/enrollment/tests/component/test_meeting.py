@@ -92,3 +92,48 @@ async def test_what_an_opt_out_stops_did_not_begin_after_its_end(world: World) -
 
     assert stopped.data["occurred_at"] > entered_at.isoformat()
     assert await world.rows("enrollment", "ended_at < enrolled_at") == 0
+
+
+async def test_removals_amid_imports_win_over_whatever_comes_after_them(world: World) -> None:
+    await world.sequence()
+    people = [f"c{n}" for n in range(100)]
+    await world.contacts(*people)
+    imports = [asyncio.create_task(world.import_on(n, *[people[n::2], people[::-1]] * 5)) for n in range(4)]
+    while await world.rows("enrollment") == 0:
+        pass
+
+    said = []
+    for first in range(0, 100, 20):
+        removals = [{"contact_id": one, "sequence_id": "welcome"} for one in people[first : first + 20]]
+        said += await world.hear(*[world.record("RemoveContact", removal) for removal in removals])
+    await asyncio.gather(*imports)
+    said += await world.said()
+
+    assert await world.rows("enrollment", "status = 'active'") == 0
+    told = [(one.key, one.type) for one in said if one.type in ("ContactEnrolled", "ContactRemoved")]
+    for contact_id in people:
+        own = [kind for key, kind in told if key == contact_id]
+        assert own in (["ContactRemoved"], ["ContactEnrolled", "ContactRemoved"])
+
+
+async def test_a_deletion_amid_imports_leaves_nobody_in(world: World) -> None:
+    await world.sequence()
+    people = [[f"{n}-{number}" for number in range(100)] for n in range(4)]
+    for chunk in people:
+        await world.contacts(*chunk)
+    tens = [[chunk[first : first + 10] for first in range(0, 100, 10)] for chunk in people]
+    imports = [asyncio.create_task(world.import_on(n, *chunks)) for n, chunks in enumerate(tens)]
+    while await world.rows("enrollment") == 0:
+        pass
+
+    said = [*await world.delete(), *await world.erase()]
+    await asyncio.gather(*imports)
+    said += await world.said()
+
+    (closed,), (erased,) = of(said, "EntryClosed"), of(said, "SequenceErased")
+    entered = of(said, "ContactEnrolled")
+    assert await world.rows("enrollment") == 0
+    assert all(one.data["occurred_at"] < closed.data["closed_at"] for one in entered)
+    assert erased.data["rows"]["enrollment"] == len(entered) > 0
+    assert {one.data["code"] for one in of(said, "EnrollmentRefused")} <= {"deleted"}
+    assert len(entered) + len(of(said, "EnrollmentRefused")) == 400
