@@ -2,9 +2,11 @@
 
 import asyncio
 import signal
+from collections.abc import AsyncIterator
 
 import pytest
 from chassis.clock import monotonic
+from devstack.identity import ProcessId
 from devstack.stack import Stack
 from sluice_contracts import topics
 from structlog.testing import capture_logs
@@ -18,6 +20,7 @@ from libs.messaging.tests.bench import (
     command,
     commands_only,
     everything,
+    see,
     state,
     steps,
 )
@@ -29,11 +32,13 @@ VOUCHED = "select count(*) = max(partitions) from consumer_offset where topic = 
 
 
 @pytest.fixture
-def stack(bench: Bench) -> Stack:
-    """Servers that may be killed."""
+async def stack(bench: Bench) -> AsyncIterator[Stack]:
+    """Servers that may be killed; they are back before the next test begins."""
     if bench.servers.stack is None:
         pytest.skip("needs servers that it may kill")
-    return bench.servers.stack
+    yield bench.servers.stack
+    await kafka_back(bench, bench.servers.stack)
+    await bench.until("select true", seconds_max=BACK_SECONDS_MAX)
 
 
 async def nothing_quarantined(bench: Bench) -> bool:
@@ -42,8 +47,13 @@ async def nothing_quarantined(bench: Bench) -> bool:
     return all(now[at] == bench.since[at] for at in now if at.topic == topics.SEQUENCES_QUARANTINE)
 
 
-async def kafka_back(bench: Bench) -> None:
-    """Wait until Kafka takes records again."""
+async def kafka_back(bench: Bench, stack: Stack, *, killed: ProcessId | None = None) -> None:
+    """Wait until Kafka takes records, another process than the one that was killed."""
+
+    def ready() -> bool:
+        return any(one.name == "kafka" and one.state == "ready" and one.id != killed for one in stack.processes())
+
+    await see(ready)
     deadline = monotonic() + BACK_SECONDS_MAX
     while True:
         try:
@@ -63,11 +73,11 @@ async def test_kafka_goes_away_and_comes_back(bench: Bench, stack: Stack, number
             await send_hundreds(bench, "before")
             await bench.settled(200)
             beat = await bench.pool.fetchval("select max(beat) from consumer_offset")
-            stack.kill("kafka", number)
+            killed = stack.kill("kafka", number)
             async with service.begin() as tx:
                 tx.tombstone(topics.SEQUENCES_EVENTS, "said-meanwhile")
             async with bench.service(commands_only(Recorder())):  # one that starts while Kafka is away
-                await kafka_back(bench)
+                await kafka_back(bench, stack, killed=killed)
                 await send_hundreds(bench, "after")
                 await bench.send(state("a", "g1"))
                 await bench.settled(401, seconds_max=BACK_SECONDS_MAX)
