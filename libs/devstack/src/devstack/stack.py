@@ -121,7 +121,8 @@ class Stack:
             self._follow(wanted, self._spawn(attached=attached), told)
         except BaseException:
             if self._spawned is not None:
-                told.say("stopping what was started")
+                with suppress(OSError):  # whoever listened may be gone: a closed terminal, a pipe
+                    told.say("stopping what was started")
                 self._end(ProcessId.of(self._spawned.pid))
             raise
 
@@ -133,8 +134,8 @@ class Stack:
         except BaseException:
             again = replace(before, generation=wanted.generation + 1, prepare=False)
             again.write(self.layout)
-            told.say("going back to what ran before")
-            with suppress(StackError):
+            with suppress(StackError, OSError):
+                told.say("going back to what ran before")
                 self._follow(again, running, Silent())
             raise
 
