@@ -1,5 +1,6 @@
 """Records in, records out: the whole service but Kafka, on a real Postgres."""
 
+import random
 from collections.abc import Mapping
 from collections.abc import Sequence as Rows
 from dataclasses import dataclass, field
@@ -395,6 +396,59 @@ async def test_a_version_that_lands_amid_the_erasure_is_answered_with_the_tombst
 
     assert [(r.key, r.value) for r in erased] == [("welcome:1", None)]
     assert [(r.topic, r.key, r.value) for r in said] == [(topics.SEQUENCES_VERSIONS, "welcome:1", None)]
+
+
+def last_of(log: list[Said]) -> dict[str, Said]:
+    return {record.key: record for record in log}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_frozen_relay_never_has_the_last_word(service: Service, seed: int) -> None:
+    chance = random.Random(seed)
+    log: dict[str, list[Said]] = {topics.SEQUENCES_EVENTS: [], topics.SEQUENCES_VERSIONS: []}
+
+    def publish(said: list[Said]) -> list[Said]:
+        for record in said:
+            log.get(record.topic, []).append(record)
+        return said
+
+    async def read_back(*, late: int) -> None:
+        """The service reads what was published, and what a relay that was frozen publishes once more."""
+        for topic, records in log.items():
+            start = service.positions.get(topic, {0: 0})[0]
+            records += chance.sample(records, min(late, len(records)))
+            if records[start:]:
+                publish(await service.hear(*[(topic, one.key, one.value) for one in records[start:]]))
+
+    lives = ((1, ("PauseSequence", "ResumeSequence")), (3, ("PauseSequence",)), (4, ("DeleteSequence",)))
+    for epoch, kinds in lives:
+        for number in range(2):
+            definition = {**DEFINITION, "name": f"{epoch}.{number}"}
+            publish(await service.ask(("SaveSequence", {**WELCOME, "definition": definition})))
+            publish(await service.ask(("PublishSequence", WELCOME)))
+            await read_back(late=2)
+        for kind in kinds:
+            publish(await service.ask((kind, WELCOME)))
+            await read_back(late=2)
+        publish(await service.receive(epoch))
+        await read_back(late=2)
+        await read_back(late=0)
+        newest = max(one.data["state_version"] for one in log[topics.SEQUENCES_EVENTS])
+        assert last_of(log[topics.SEQUENCES_EVENTS])["welcome"].data["state_version"] == newest
+    for _ in range(4):  # two versions at a time, then the receipt
+        async with Pipeline("sequences", "sequences", service.pool).begin() as tx:
+            await erasures.erase_some(tx, sequences_max=1, versions_max=2)
+        erased = publish(await service.said())
+        await read_back(late=3)
+    publish(await service.hear((erased[-1].topic, "welcome", erased[-1].value)))
+    for name in ("enrollment", "delivery"):
+        publish(await service.erased(name))
+        await read_back(late=3)
+    await read_back(late=0)
+
+    assert await service.rows("sequence") == 0
+    for records in log.values():
+        assert {one.value for one in last_of(records).values()} == {None}
 
 
 async def test_no_table_holds_the_canary_after_the_completion(service: Service) -> None:
