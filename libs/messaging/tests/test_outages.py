@@ -74,6 +74,7 @@ async def test_kafka_goes_away_and_comes_back(bench: Bench, stack: Stack, number
             await bench.settled(200)
             beat = await bench.pool.fetchval("select max(beat) from consumer_offset")
             killed = stack.kill("kafka", number)
+            await see(lambda: not killed.alive())
             async with service.begin() as tx:
                 tx.tombstone(topics.SEQUENCES_EVENTS, "said-meanwhile")
             async with bench.service(commands_only(Recorder())):  # one that starts while Kafka is away
