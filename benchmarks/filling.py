@@ -41,8 +41,8 @@ from generate_series(1, $2::int) as n
 """
 _QUEUE: Final = """
 insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane,
-    due_active, base_active)
-select md5($1 || '-' || n)::uuid, $1, $1 || '-' || n, 1, 1, $3, $4, now, now
+    due_active, base_active, contact_offset)
+select md5($1 || '-' || n)::uuid, $1, $1 || '-' || n, 1, 1, $3, $4, now, now, n
 from generate_series(1, $2::int) as n, clock_timestamp() as now
 """
 _BOOK: Final = "insert into delivery.books_delta (sequence_id, planned, pending) values ($1, $2, $2)"
