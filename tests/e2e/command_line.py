@@ -21,9 +21,9 @@ class CommandLine:
     async def __call__(self, *arguments: str, stdin: str | None = None) -> Ended:
         return await run(*_sluice(arguments), stdin=stdin, env=self._environment())
 
-    async def json(self, *arguments: str) -> Any:
+    async def json(self, *arguments: str, stdin: str | None = None) -> Any:
         """What a command that succeeds prints with --json."""
-        ended = await self(*arguments, "--json")
+        ended = await self(*arguments, "--json", stdin=stdin)
         assert ended.code == 0, ended
         return json.loads(ended.stdout)
 

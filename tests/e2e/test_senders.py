@@ -37,7 +37,7 @@ def _each_once(campaign: Campaign, contacts: list[str], step: str) -> None:
 
 @pytest.mark.usefixtures("one_sender_afterwards")
 async def test_senders_are_added_and_removed_while_they_send(campaign: Campaign) -> None:
-    contacts = [one for one in await campaign.introduce(MANY)]
+    contacts = await campaign.introduce(MANY)
     await campaign.sink.behave("webhook", "slow", match=campaign.sequence_id, delay_seconds=SLOW_SECONDS)
     await campaign.launch(campaign.webhook())
     for first in range(0, MANY, 600):
