@@ -19,6 +19,7 @@ from delivery.settings import MIGRATIONS, SCHEMA
 from delivery.store import books, claiming, locks
 from delivery.store.booking import Booking, book
 from delivery.store.claiming import Claimed
+from delivery.store.control import CONTROL_TOPICS
 from messaging import MIGRATIONS as MESSAGING
 from messaging import derive, offsets
 from messaging.pipeline import Pipeline
@@ -28,7 +29,11 @@ from testkit.stack import Servers
 
 HALT_WAIT_SECONDS = 22.0
 LONG_AGO = datetime(2026, 3, 1, 12, tzinfo=UTC)
-TABLES_AT_REST = ("claim", "replan", "sequence_halt", "contact_halt", "erasure")
+BEAT = """
+insert into consumer_offset (topic, partition, partitions, next_offset, beat)
+select topic, 0, $2, 0, 1 from unnest($1::text[]) as topic
+on conflict (topic, partition) do update set beat = consumer_offset.beat + 1
+"""
 
 
 def step(step_id: str, after: str = "0s", channel: str = "email", **message: Any) -> dict[str, Any]:
@@ -125,6 +130,15 @@ class World:
 
     def begin(self) -> Any:
         return self.pipeline.begin()
+
+    def enrollment_of(self, contact_id: str, sequence_id: str = "s") -> str:
+        """The id that an enrollment of that contact has here."""
+        return enrollment_of(contact_id, sequence_id)
+
+    async def beat(self, *, partitions: int = 1) -> None:
+        """The readers of the control topics confirm that they have caught up."""
+        async with self.pool.acquire() as conn:
+            await conn.execute(BEAT, CONTROL_TOPICS, partitions)
 
     # -- records
 
@@ -278,7 +292,7 @@ class World:
 
     async def rows(self, table: str, where: str = "true") -> int:
         async with self.pool.acquire() as conn:
-            count: int = await conn.fetchval(f"select count(*) from {table} where {where}")
+            count: int = await conn.fetchval(f"select count(*) from {table} as t where {where}")
         return count
 
     async def row(self, enrollment_id: str) -> Mapping[str, Any] | None:

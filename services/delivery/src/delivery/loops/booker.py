@@ -50,7 +50,6 @@ class Booker:
 
     def take(self, booking: Booking) -> None:
         """Write this with the next batch."""
-        SENDS.labels(booking.channel, booking.ending).inc()
         self._bookings.append(booking)
         self._woken.set()
 
@@ -89,6 +88,8 @@ class Booker:
         if booked < len(batch):
             # Their leases had run out, or an answer of the database was lost and this is the second try.
             log.warning("bookings_not_ours", count=len(batch) - booked)
+        for (channel, ending), count in Counter((booking.channel, booking.ending) for booking in batch).items():
+            SENDS.labels(channel, ending).inc(count)
         del self._bookings[: len(batch)]
         for token, count in ended.items():
             self._open[token] -= count

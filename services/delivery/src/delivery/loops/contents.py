@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import orjson
+import structlog
 from chassis.pool import Pool
+from pydantic import ValidationError
 from sluice_contracts.definition import Definition as Document
 from templates import CompiledMessage, Contact, TemplateFault, compile_message
 
@@ -15,6 +17,8 @@ from delivery.domain.message import message_id_of
 from delivery.domain.plan import Definition, read_definition
 from delivery.store import definitions
 from delivery.store.claiming import Claimed
+
+log = structlog.get_logger()
 
 DEFINITIONS_KEPT_MAX: Final = 2_000
 
@@ -52,7 +56,11 @@ class Contents:
             async with self._pool.acquire() as conn:
                 found = await definitions.documents(conn, missing)
             for (sequence_id, version), raw in found.items():
-                document = Document.model_validate(raw)
+                try:
+                    document = Document.model_validate(raw)
+                except ValidationError:  # of a newer release, which has senders of its own that can read it
+                    log.error("definition_not_read", sequence_id=sequence_id, version=version)
+                    continue
                 self._versions[sequence_id, version] = Version(read_definition(version, raw), document, {})
         for key in wanted:
             if key in self._versions:
@@ -61,7 +69,7 @@ class Contents:
             self._versions.popitem(last=False)
 
     def holds(self, row: Claimed) -> bool:
-        """Whether the row's versions are here; where many others came since, they have made room."""
+        """Whether the row's versions are here: one that cannot be read is not, nor one that made room for others."""
         return (row.sequence_id, row.version) in self._versions and (row.sequence_id, row.newest) in self._versions
 
     def steps(self, sequence_id: str, version: int) -> Definition | None:

@@ -1,7 +1,7 @@
 """What a sender knows of the gates, and whether stops are being heard at all."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -27,8 +27,16 @@ class Control:
     stops does not send.
     """
 
-    def __init__(self, pool: Pool, *, staleness_seconds_max: float, health: Health) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        staleness_seconds_max: float,
+        health: Health,
+        monotonic: Callable[[], float] = monotonic,
+    ) -> None:
         self._pool = pool
+        self._monotonic = monotonic
         self._staleness_seconds_max = staleness_seconds_max
         self._health = health
         self._change = 0
@@ -37,12 +45,12 @@ class Control:
         self._risen_at: dict[tuple[str, int], float] = {}
         self._heard_at = 0.0
         self._fresh_until = 0.0
-        self._clock: tuple[datetime, float] = (utc_now(), monotonic())
+        self._clock: tuple[datetime, float] = (utc_now(), self._monotonic())
         self._woken = asyncio.Event()
 
     def fresh(self) -> bool:
         """Whether stops are being heard."""
-        return monotonic() < self._fresh_until
+        return self._monotonic() < self._fresh_until
 
     def may_send(self, sequence_id: str, epoch: int) -> bool:
         """Whether a claim made at this epoch still holds, as far as this process knows."""
@@ -51,7 +59,7 @@ class Control:
     def now(self) -> datetime:
         """The database's clock, as this process's monotonic clock carries it on from the last refresh."""
         read, at = self._clock
-        return read + timedelta(seconds=monotonic() - at)
+        return read + timedelta(seconds=self._monotonic() - at)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the copy fresh until stopped; while that fails it goes stale by itself."""
@@ -63,7 +71,7 @@ class Control:
                     await conn.add_listener(GATE_CHANNEL, self._wake)
                     self._change = 0  # a new connection may lead to a database that was put back: read every gate anew
                     try:
-                        await self._refresh(conn, stop)
+                        await self._look_until(stop, conn)
                     finally:
                         if not conn.is_closed():
                             await conn.remove_listener(GATE_CHANNEL, self._wake)
@@ -72,13 +80,17 @@ class Control:
                 await sleep_unless(stop, REFRESH_SECONDS)
         self._health.forget("control")
 
-    async def _refresh(self, conn: Conn, stop: asyncio.Event) -> None:
+    async def look(self, conn: Conn) -> None:
+        """Take over which gates have changed, what time it is, and which readers have confirmed since the last look."""
+        asked = self._monotonic()
+        self._take(await control.gates(conn, after=self._change))
+        self._clock = (await control.now(conn), self._monotonic())
+        self._hear(asked, await control.beats(conn))
+
+    async def _look_until(self, stop: asyncio.Event, conn: Conn) -> None:
         while not stop.is_set():
             self._woken.clear()
-            asked = monotonic()
-            self._take(await control.gates(conn, after=self._change))
-            self._clock = (await control.now(conn), monotonic())
-            self._hear(asked, await control.beats(conn))
+            await self.look(conn)
             self._health.beat("control", every_seconds_max=STALL_SECONDS_MAX)
             try:
                 async with asyncio.timeout(REFRESH_SECONDS):

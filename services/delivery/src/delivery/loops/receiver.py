@@ -47,11 +47,15 @@ class Receiver:
         self._verify_token = verify_token
         self._health = health
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Serve until stopped; answers under way are finished."""
+    def application(self) -> web.Application:
+        """The two routes."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.add_routes([web.get(WHATSAPP, self._verify), web.post(WHATSAPP, self._take)])
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=5.0)
+        return app
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until stopped; answers under way are finished."""
+        runner = web.AppRunner(self.application(), access_log=None, handle_signals=False, shutdown_timeout=5.0)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()

@@ -186,11 +186,11 @@ class Sender:
 
     async def _send(self, lane: Lane, work: Work) -> None:
         row = work.row
-        outdated = row.attempt == 1 and row.version != row.newest  # by an edit: it is planned again, not sent
-        if outdated or not self._contents.holds(row):
+        if row.attempt == 1 and row.version != row.newest:  # an edit: it is planned again, not sent
             self._release(row)
             return
-        if row.attributes is None:  # its contact, as it was enrolled, is not known here yet, or is gone
+        if row.attributes is None or not self._contents.holds(row):
+            # Its contact, as it was enrolled, is not known here yet, or is gone; or its version cannot be read here.
             self._postpone(row)
             return
 

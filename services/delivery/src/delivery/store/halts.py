@@ -32,14 +32,15 @@ _OWED_SEQUENCES: Final = "select sequence_id, epoch from sequence_halt"
 
 _OWED_CONTACTS: Final = "select removal_id from contact_halt"
 
-# What is claimed is found through the claims, which are few. A row that bears another token, or none, is booked.
+# What is claimed is found through the claims, which are few; as an array, so that no plan walks through the queue. A
+# row that bears no token is booked, and one of a later epoch is another claim's.
 _SETTLE_SEQUENCES: Final = """
+with held as materialized (
+    select sequence_id, epoch from pending
+    where enrollment_id = any(array(select unnest(enrollment_ids) from claim)) and token is not null
+)
 delete from sequence_halt h
-where not exists (
-        select from claim c cross join lateral unnest(c.enrollment_ids) as held (enrollment_id)
-        join pending p on p.enrollment_id = held.enrollment_id and p.token = c.token
-        where p.sequence_id = h.sequence_id and p.epoch < h.epoch
-    )
+where not exists (select from held where held.sequence_id = h.sequence_id and held.epoch < h.epoch)
     or exists (
         select from unnest($1::text[], $2::bigint[]) as lapsed (sequence_id, epoch)
         where lapsed.sequence_id = h.sequence_id and lapsed.epoch = h.epoch

@@ -14,9 +14,8 @@ _OPEN: Final = "select token from claim"
 _HOLD: Final = """
 select p.enrollment_id::text as enrollment_id, p.sequence_id, p.contact_id, p.version, p.step_id, p.lane,
     p.due_active, p.attempt, p.ended, p.halted
-from claim c cross join lateral unnest(c.enrollment_ids) as held (enrollment_id)
-join pending p on p.enrollment_id = held.enrollment_id and p.token = c.token
-where c.token = $1
+from pending p
+where p.enrollment_id = any(array(select unnest(enrollment_ids) from claim where token = $1)) and p.token = $1
 order by p.enrollment_id
 for update of p
 """

@@ -36,13 +36,13 @@ order by p.enrollment_id
 for update of p
 """
 
-# Few: what senders hold at the moment, of rows whose enrollment had ended already.
+# Few: what senders hold at the moment, of rows whose enrollment had ended already. As an array, so that no plan walks
+# through the queue.
 _HALTED_OF: Final = """
 select p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted
-from claim c cross join lateral unnest(c.enrollment_ids) as held (enrollment_id)
-join pending p on p.enrollment_id = held.enrollment_id and p.token = c.token
-left join gate g on g.sequence_id = p.sequence_id
-where p.halted and p.contact_id = any($1::text[])
+from pending p left join gate g on g.sequence_id = p.sequence_id
+where p.enrollment_id = any(array(select unnest(enrollment_ids) from claim)) and p.halted
+    and p.contact_id = any($1::text[])
 """
 
 _DROP: Final = "delete from pending where enrollment_id = any($1::uuid[]) and token is null"

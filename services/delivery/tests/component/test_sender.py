@@ -1,0 +1,386 @@
+"""A sender process against a real database: what leaves, what does not, and what is left behind when it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from chassis.health import Health
+from delivery.channels.base import Outgoing, Result
+from delivery.loops import claimer, outcomes
+from delivery.loops.control import Control
+from delivery.loops.sender import Sender, SendLimits
+from delivery.store import claiming, locks
+from prometheus_client import CollectorRegistry
+
+pytestmark = pytest.mark.stack
+
+World = Any
+SECONDS_MAX = 15.0
+
+
+@dataclass
+class FakeChannel:
+    """Takes what is sent; may be held before the first byte and behind the last, and told what to answer."""
+
+    name: str = "email"
+    idempotent: bool = False
+    answers: list[Result] = field(default_factory=list)
+    arrived: list[str] = field(default_factory=list)
+    texts: list[str | None] = field(default_factory=list)
+    begun: int = 0
+    before: asyncio.Event = field(default_factory=asyncio.Event)
+    after: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.before.set()
+        self.after.set()
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def send(self, message: Outgoing, *, before_first_byte: Callable[[], None]) -> Result:
+        self.begun += 1
+        await self.before.wait()
+        before_first_byte()
+        self.arrived.append(message.message_id)
+        self.texts.append(getattr(message.content, "text", None))
+        await self.after.wait()
+        return self.answers.pop(0) if self.answers else Result.sent(f"provider-{len(self.arrived)}")
+
+
+@dataclass
+class Process:
+    """One sender process."""
+
+    sender: Sender
+    control: Control
+    stop: asyncio.Event
+    beats: asyncio.Event
+    task: asyncio.Task[None]
+
+    async def end(self) -> None:
+        """SIGTERM, and the end of it."""
+        self.stop.set()
+        async with asyncio.timeout(SECONDS_MAX):
+            await self.task
+
+    async def kill(self) -> None:
+        """What SIGKILL leaves behind: nothing is finished, nothing is booked."""
+        self.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.task
+
+
+@asynccontextmanager
+async def process(
+    world: World, *channels: FakeChannel, room: int = 4, staleness_seconds_max: float = 3.0
+) -> AsyncIterator[Process]:
+    """Control readers that confirm, and a sender that hears them."""
+    health = Health(registry=CollectorRegistry())
+    control = Control(world.pool, staleness_seconds_max=staleness_seconds_max, health=health)
+    sender = Sender(
+        world.pool,
+        source="delivery",
+        owner="tests",
+        channels={channel.name: channel for channel in channels},
+        rooms={channel.name: room for channel in channels},
+        control=control,
+        limits=SendLimits(20.0, 10.0, 2.0),
+        health=health,
+    )
+    stop, beats = asyncio.Event(), asyncio.Event()
+    beats.set()
+
+    async def confirm() -> None:
+        while True:
+            await beats.wait()
+            await world.beat()
+            await asyncio.sleep(0.05)
+
+    helpers = [asyncio.create_task(confirm()), asyncio.create_task(control.run(asyncio.Event()))]
+    task = asyncio.create_task(sender.run(stop))
+    try:
+        yield Process(sender, control, stop, beats, task)
+    finally:
+        for one in (task, *helpers):
+            one.cancel()
+        await asyncio.gather(task, *helpers, return_exceptions=True)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Wait for something that comes; a test that waits in vain fails."""
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            found = condition()
+            if await found if asyncio.iscoroutine(found) else found:
+                return
+            await asyncio.sleep(0.01)
+
+
+def email(step_id: str, text: str = "Hello {{ contact.name }}") -> dict[str, Any]:
+    return {"step_id": step_id, "after": "0s", "message": {"channel": "email", "subject": "S", "text": text}}
+
+
+def webhook(step_id: str) -> dict[str, Any]:
+    message = {"channel": "webhook", "url": "https://crm.example/hook", "json": {}}
+    return {"step_id": step_id, "after": "0s", "message": message}
+
+
+def definition(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"name": "W", "steps": list(steps)}
+
+
+async def set_up(world: World, *contacts: str, steps: tuple[dict[str, Any], ...] = (email("a"),)) -> list[str]:
+    await world.sequence(published=definition(*steps))
+    await world.contacts(*contacts)
+    enrolled: list[str] = await world.enroll(*contacts)
+    return enrolled
+
+
+async def test_every_step_is_sent_once_in_order_and_the_end_is_told(world: World) -> None:
+    channel = FakeChannel()
+    enrolled = await set_up(world, "c", "d", steps=(email("a"), email("b"), email("c")))
+    async with process(world, channel) as running:
+        await until(lambda: world.rows("message", "true having count(*) = 6"))
+        await running.end()
+
+    said = await world.said()
+    for enrollment in enrolled:
+        own = [one for one in said if one.data.get("enrollment_id") == enrollment]
+        assert [one.data.get("step_id", one.type) for one in own] == ["a", "b", "c", "StepsFinished"]
+    assert len(channel.arrived) == len(set(channel.arrived)) == 6
+    assert {one.data["message_id"] for one in said if one.type == "MessageSent"} == set(channel.arrived)
+    assert await world.books() == {"planned": 6, "sent": 6}
+    assert await world.rows("pending") == await world.rows("claim") == 0
+
+
+async def test_with_no_heartbeat_nothing_is_claimed_and_with_the_next_ones_it_goes_on(world: World) -> None:
+    channel = FakeChannel()
+    await set_up(world, "c")
+    async with process(world, channel, staleness_seconds_max=0.5) as running:
+        await until(lambda: channel.arrived)
+        running.beats.clear()
+        await until(lambda: not running.control.fresh())
+        await world.contacts("d")
+        await world.enroll("d")
+        await asyncio.sleep(0.3)
+        unheard = (len(channel.arrived), await world.rows("claim"))
+
+        running.beats.set()
+        await until(lambda: len(channel.arrived) == 2)
+
+    assert unheard == (1, 0)
+
+
+async def test_what_is_about_to_leave_when_heartbeats_stop_does_not_leave(world: World) -> None:
+    channel = FakeChannel()
+    channel.before.clear()
+    (entered,) = await set_up(world, "c")
+    async with process(world, channel, staleness_seconds_max=0.5) as running:
+        await until(lambda: channel.begun)
+        running.beats.clear()
+        await until(lambda: not running.control.fresh())
+        channel.before.set()
+        await until(lambda: world.rows("pending", "token is null"))
+
+    assert channel.arrived == []
+    assert (await world.row(entered))["attempt"] == 0
+
+
+async def test_what_is_about_to_leave_when_its_sequence_stops_does_not_leave(world: World) -> None:
+    channel = FakeChannel()
+    channel.before.clear()
+    await set_up(world, "c")
+    async with process(world, channel) as running:
+        await until(lambda: channel.begun)
+        await world.pause()
+        await until(lambda: not running.control.may_send("s", 0))
+        channel.before.set()
+        await until(lambda: world.rows("pending", "token is null"))
+        (receipt,) = await world.halt()
+
+    assert channel.arrived == []
+    assert receipt.data["in_flight"] == 1
+
+
+async def test_told_to_stop_it_finishes_what_has_left_and_claims_nothing_more(world: World) -> None:
+    channel = FakeChannel()
+    channel.after.clear()
+    await set_up(world, "c", "d", "e")
+    async with process(world, channel, room=2) as running:
+        await until(lambda: len(channel.arrived) == 2)
+        running.stop.set()
+        await asyncio.sleep(0.05)
+        waits = not running.task.done()
+        channel.after.set()
+        await running.end()
+
+    assert waits
+    assert len(channel.arrived) == 2
+    assert await world.books() == {"planned": 3, "pending": 1, "sent": 2}
+    assert await world.rows("claim") == 0
+
+
+@pytest.mark.parametrize("point", ["before the first byte", "behind the last byte"])
+@pytest.mark.parametrize("name", ["email", "webhook"])
+async def test_a_killed_sender_leaves_in_doubt_only_what_it_held(world: World, name: str, point: str) -> None:
+    channel = FakeChannel(name, idempotent=name == "webhook")
+    (channel.before if point == "before the first byte" else channel.after).clear()
+    await set_up(world, "c", steps=(email("a"),) if name == "email" else (webhook("a"),))
+    async with process(world, channel) as killed:
+        await until(lambda: channel.begun and len(channel.arrived) == (point == "behind the last byte"))
+        await killed.kill()
+    left = await world.books()
+
+    await world.reaper.go_round()
+    world.monotonic.move(22.1)
+    await world.go("reaper")
+    again = FakeChannel(name, idempotent=name == "webhook")
+    async with process(world, again) as running:
+        await until(lambda: world.rows("message", "true having count(*) = 1"))
+        await running.end()
+
+    assert left == {"planned": 1, "claimed": 1}
+    if name == "email":
+        assert again.arrived == []
+        assert await world.books() == {"planned": 1, "unknown": 1}
+    else:
+        assert len(again.arrived) == 1
+        assert set(channel.arrived) <= set(again.arrived)
+        assert await world.books() == {"planned": 1, "sent": 1}
+
+
+async def test_a_claim_whose_answer_was_lost_is_given_back_and_sent_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel = FakeChannel()
+    await set_up(world, "c")
+    real, lost = claiming.claim, []
+
+    async def losing(conn: Any, rooms: Any, *, token: int, owner: str) -> Any:
+        if lost:
+            return await real(conn, rooms, token=token, owner=owner)
+        async with world.pool.acquire() as other, other.transaction():
+            await locks.share_gates(other)
+            lost.extend(await real(other, rooms, token=token, owner=owner))
+        raise ConnectionResetError
+
+    monkeypatch.setattr(claimer.claiming, "claim", losing)
+    async with process(world, channel) as running:
+        await until(lambda: channel.arrived)
+        await running.end()
+
+    (event,) = [one for one in await world.said() if one.type == "MessageSent"]
+    assert len(lost) == 1
+    assert event.data["attempt"] == 1
+    assert await world.books() == {"planned": 1, "sent": 1}
+
+
+async def test_a_transient_refusal_is_tried_again_as_the_same_message(world: World) -> None:
+    channel = FakeChannel(answers=[Result.retry("busy", "the provider is busy", after_seconds=0.0)] * 2)
+    await set_up(world, "c")
+    async with process(world, channel) as running:
+        await until(lambda: world.rows("message", "true having count(*) = 1"))
+        await running.end()
+
+    (event,) = [one for one in await world.said() if one.type == "MessageSent"]
+    assert len(channel.arrived) == 3
+    assert len(set(channel.arrived)) == 1
+    assert event.data["attempt"] == 3
+
+
+@pytest.mark.parametrize(("idempotent", "arrivals", "outcome"), [(True, 2, "sent"), (False, 1, "unknown")])
+async def test_what_may_have_arrived_is_tried_again_only_where_that_is_harmless(
+    world: World, monkeypatch: pytest.MonkeyPatch, idempotent: bool, arrivals: int, outcome: str
+) -> None:
+    monkeypatch.setattr(outcomes, "RETRY_SECONDS_BASE", 0.01)
+    channel = FakeChannel(idempotent=idempotent, answers=[Result.unknown("timeout", "no answer in time")])
+    await set_up(world, "c")
+    async with process(world, channel) as running:
+        await until(lambda: world.rows("message", "true having count(*) = 1"))
+        await running.end()
+
+    assert len(channel.arrived) == arrivals
+    assert len(set(channel.arrived)) == 1
+    assert await world.outcomes() == [("a", outcome)]
+
+
+async def test_a_message_waits_for_its_contact_however_late_that_is_heard_of(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcomes, "POSTPONED_SECONDS", 0.02)
+    channel = FakeChannel()
+    await world.sequence(published=definition(email("a")))
+    await world.enroll("c")
+    async with process(world, channel) as running:
+        await until(lambda: world.rows("books_delta", "claimed = 1 having count(*) > 3"))
+        waiting = (len(channel.arrived), await world.rows("message"))
+        await world.contacts("c")
+        await until(lambda: channel.arrived)
+        await running.end()
+
+    assert waiting == (0, 0)
+    assert channel.texts == ["Hello Ada"]
+    assert await world.books() == {"planned": 1, "sent": 1}
+
+
+async def test_a_campaign_that_becomes_due_does_not_wait_behind_a_large_one(world: World) -> None:
+    channel = FakeChannel()
+    large = [f"c{number}" for number in range(400)]
+    await set_up(world, *large)
+    await world.sequence("small", published=definition(email("a", text="small")))
+    sent = asyncio.Event()
+    real = channel.send
+
+    async def slowly(message: Outgoing, *, before_first_byte: Callable[[], None]) -> Result:
+        await asyncio.sleep(0.02)
+        sent.set()
+        return await real(message, before_first_byte=before_first_byte)
+
+    channel.send = slowly  # type: ignore[method-assign]
+    async with process(world, channel, room=2):
+        await sent.wait()
+        await world.enroll("c0", sequence_id="small")
+        await until(lambda: "small" in channel.texts)
+
+    assert len(channel.texts) < 400
+
+
+async def test_a_definition_of_a_newer_release_waits_and_stops_no_other(world: World) -> None:
+    channel = FakeChannel()
+    await set_up(world, "c")
+    async with world.pool.acquire() as conn:
+        await conn.execute("update definition set definition = jsonb_set(definition, '{steps,0,message,subject}', '7')")
+    await world.sequence("other", published=definition(email("a", text="other")))
+    await world.enroll("c", sequence_id="other")
+    async with process(world, channel) as running:
+        await until(lambda: channel.arrived and world.rows("pending", "sequence_id = 's' and token is null"))
+        await running.end()
+
+    assert channel.texts == ["other"]
+    assert await world.books() == {"planned": 1, "pending": 1}
+
+
+async def test_one_message_that_cannot_be_made_or_told_harms_no_other(world: World) -> None:
+    channel = FakeChannel(answers=[Result.sent("odd\x00" + "x" * 5_000)])
+    enrolled = await set_up(world, "c", steps=(email("a"), email("b")))
+    await world.sequence("other", published=definition(email("a")))
+    await world.contacts("c", state_version=2, attributes={"name": "x" * 70_000})
+    await world.contacts("d")
+    await world.enroll("d", sequence_id="other")
+    async with process(world, channel) as running:
+        await until(lambda: world.rows("message", "true having count(*) = 2"))
+        await running.end()
+
+    said = await world.said()
+    failed = next(one for one in said if one.type == "MessageFailed")
+    sent = next(one for one in said if one.type == "MessageSent")
+    assert failed.data["enrollment_id"] == enrolled[0]
+    assert failed.data["code"] == "template_failed"
+    assert sent.data["provider_message_id"] == ("odd" + "x" * 5_000)[:2_000]

@@ -1,0 +1,145 @@
+"""From what a channel said to what is booked and told."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import pytest
+from delivery.channels.base import Result
+from delivery.domain.message import ATTEMPTS_MAX, message_id_of
+from delivery.domain.plan import Definition, Step
+from delivery.loops.claimer import shares
+from delivery.loops.outcomes import RETRY_SECONDS_MAX, Outcomes, ending_of, retry_after
+from delivery.store.booking import Ending
+from delivery.store.claiming import Claimed
+from sluice_contracts.envelope import decode
+from sluice_contracts.registry import BY_TYPE
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)
+ENROLLMENT = "0a0e7a3c-6f0e-8b4e-a1c2-0d9be1f3c001"
+STEPS = Definition(1, (Step("a", timedelta(), "email"), Step("b", timedelta(hours=1), "webhook", "crm")))
+
+
+class Steps:
+    """The definitions that a process has met."""
+
+    def __init__(self, *known: Definition) -> None:
+        self.known = {one.version: one for one in known}
+
+    def steps(self, sequence_id: str, version: int) -> Definition | None:
+        return self.known.get(version)
+
+
+def row(**changed: Any) -> Claimed:
+    claimed = Claimed(ENROLLMENT, "s", "c", 1, 1, 1, "a", "email:", NOON, 1, (), 7, 0, "email", "{}", "[]", "{}")
+    return claimed._replace(**changed)
+
+
+def outcomes(*known: Definition) -> Outcomes:
+    contents: Any = Steps(*(known or (STEPS,)))
+    return Outcomes("delivery", contents)
+
+
+def told(record: bytes | None) -> tuple[str, dict[str, Any]]:
+    """Type and data, having passed the contract; and what is written is what the contract's model writes."""
+    envelope = decode(record, [])
+    model = BY_TYPE[envelope.type].model_validate(envelope.data)
+    assert orjson.loads(model.to_json()) == envelope.data
+    assert (envelope.source, envelope.time is not None) == ("delivery", True)
+    return envelope.type, envelope.data
+
+
+@pytest.mark.parametrize(
+    ("result", "idempotent", "attempt", "ending"),
+    [
+        (Result.sent(), False, 1, Ending.SENT),
+        (Result.refused("x", "x"), True, 1, Ending.FAILED),
+        (Result.retry("x", "x"), False, 1, Ending.RETRY),
+        (Result.retry("x", "x"), True, ATTEMPTS_MAX, Ending.FAILED),
+        (Result.unknown("x", "x"), True, 1, Ending.RETRY),
+        (Result.unknown("x", "x"), True, ATTEMPTS_MAX, Ending.UNKNOWN),
+        (Result.unknown("x", "x"), False, 1, Ending.UNKNOWN),
+    ],
+)
+def test_how_a_claim_ends(result: Result, idempotent: bool, attempt: int, ending: Ending) -> None:
+    assert ending_of(row(attempt=attempt), result, idempotent=idempotent) is ending
+
+
+def test_a_retry_waits_as_the_provider_asks_else_ever_longer_up_to_a_bound() -> None:
+    asked = retry_after(1, Result.retry("x", "x", after_seconds=77.0))
+    waits = [retry_after(attempt, Result.retry("x", "x")).total_seconds() for attempt in range(1, 40)]
+
+    assert asked == timedelta(seconds=77)
+    for attempt, wait in enumerate(waits):
+        ceiling = min(RETRY_SECONDS_MAX, 2.0**attempt)
+        assert ceiling / 2 <= wait <= ceiling
+
+
+def test_a_sent_message_is_told_and_the_next_step_is_named() -> None:
+    booking = outcomes().booking(row(), Ending.SENT, Result.sent("p-1"), now=NOON)
+
+    kind, data = told(booking.event)
+    assert kind == "MessageSent.v1"
+    assert (data["message_id"], data["provider_message_id"]) == (message_id_of(ENROLLMENT, "a"), "p-1")
+    assert (booking.next_step, booking.next_lane, booking.next_after) == ("b", "webhook:crm", timedelta(hours=1))
+    assert (booking.key, booking.planned_under, booking.finished) == (b"c", 1, None)
+
+
+def test_times_on_a_whole_second_or_in_another_zone_are_written_as_the_contract_says() -> None:
+    second = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    booking = outcomes().booking(row(due_at=second), Ending.SENT, Result.sent(), now=second)
+
+    _, data = told(booking.event)
+    assert data["due_at"] == data["sent_at"] == "2026-03-01T12:00:00.000000Z"
+
+
+def test_after_the_last_step_the_end_is_told_too() -> None:
+    last = row(step_id="b", ended=("a",))
+    booking = outcomes().booking(last, Ending.UNKNOWN, Result.unknown("timeout", "no answer"), now=NOON)
+
+    assert told(booking.event) == ("MessageUnknown.v1", {**told(booking.event)[1], "reason": "timeout"})
+    assert told(booking.finished)[0] == "StepsFinished.v1"
+    assert booking.next_step is None
+
+
+def test_a_failure_names_why_and_nothing_follows() -> None:
+    booking = outcomes().booking(row(), Ending.FAILED, Result.refused("no_address", "it has none"), now=NOON)
+
+    kind, data = told(booking.event)
+    assert (kind, data["code"], data["detail"]) == ("MessageFailed.v1", "no_address", "it has none")
+    assert (booking.next_step, booking.finished, booking.planned_under) == (None, None, None)
+
+
+def test_where_the_newest_version_is_not_here_the_next_step_is_left_to_who_has_it() -> None:
+    booking = outcomes().booking(row(newest=2), Ending.SENT, Result.sent(), now=NOON)
+
+    assert (booking.planned_under, booking.next_step, booking.finished) == (None, None, None)
+
+
+def test_what_a_provider_says_always_fits() -> None:
+    booking = outcomes().booking(row(), Ending.SENT, Result.sent("a\x00" + "x" * 9_000), now=NOON)
+
+    assert booking.provider_message_id == ("a" + "x" * 9_000)[:2_000]
+    assert told(booking.event)[1]["provider_message_id"] == booking.provider_message_id
+
+
+def test_the_same_end_is_the_same_event_again() -> None:
+    once, again = (outcomes().booking(row(), Ending.SENT, Result.sent(), now=NOON) for _ in range(2))
+
+    assert once.event == again.event
+
+
+def test_what_was_not_tried_is_told_to_nobody() -> None:
+    for booking in (outcomes().released(row()), outcomes().postponed(row())):
+        assert (booking.event, booking.finished) == (None, None)
+
+
+@pytest.mark.parametrize(("room", "places"), [(10, 3), (2, 7), (1, 1), (16, 16), (500, 1_001)])
+def test_a_lane_asks_for_all_of_its_room_and_no_more_in_equal_shares(room: int, places: int) -> None:
+    due = [(f"s{number}", "email:") for number in range(places)] + [("s0", "webhook:")]
+
+    asked = shares(due, {"email:": room})
+
+    assert sum(asked.values()) == room
+    assert max(asked.values()) - min(asked.values()) <= 1
+    assert {lane for _, lane in asked} == {"email:"}
