@@ -254,6 +254,26 @@ async def test_resume_delete_and_remove_wait_for_what_they_promise(
     assert deleted.erasure == erasure
 
 
+async def test_what_is_so_already_is_not_waited_for(
+    transport: Transport, services: Any, write: Write, sequence_id: str
+) -> None:
+    services.results |= {"ResumeSequence": lambda _: {"epoch": 5}, "DeleteSequence": lambda _: {"epoch": 6}}
+    erasure = SequenceErasureCompleted(sequence_id=sequence_id, epoch=6, rows={"delivery": {"pending": 3}})
+    for topic, value in (
+        (topics.SEQUENCES_EVENTS, write(state(SequencePaused, sequence_id, status="paused", epoch=4))),
+        (topics.SEQUENCES_EVENTS, write(state(SequenceResumed, sequence_id, epoch=5))),
+        (topics.SEQUENCES_CONTROL, write(erasure)),
+    ):
+        await (await transport.send(topic, key=sequence_id, value=value))
+
+    async with Sluice(transport=transport) as sluice:
+        resumed = await sluice.resume(sequence_id, wait="resumed")
+        deleted = await sluice.delete(sequence_id, wait="erased")
+
+    assert resumed.running
+    assert deleted.erasure == erasure
+
+
 async def test_the_state_of_a_compacted_topic_goes_by_version_and_tombstone(
     transport: Transport, write: Write, sequence_id: str
 ) -> None:

@@ -26,6 +26,8 @@ class Receipt:
     topic: str
     key: str
     done: Callable[[Event, Mapping[str, Any]], bool]
+    may_precede: bool = False
+    """It may have been said before the command was sent: what it asks for can be so already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class Asker:
     ) -> Answered:
         """What was accepted, with the receipt if one is wanted, or one of this client's errors.
 
-        With a `command_id` it may be a repetition, so the receipt is also looked for among what is written already.
+        With a `command_id` it may be a repetition, so the receipt is also looked for among what is written already;
+        likewise where it may precede the command.
         """
         waiting = _Waiting(self, command, command_id or new_id())
         try:
@@ -87,16 +90,16 @@ class Asker:
         )
 
     async def past(self, receipt: Receipt, result: Mapping[str, Any]) -> Event | None:
-        """The receipt, where it is on its topic already."""
+        """The receipt, where it is on its topic already; the newest, as compaction would leave it."""
         partition = partition_of(receipt.key, await self._transport.partitions(receipt.topic))
-        key = receipt.key.encode()
+        key, found = receipt.key.encode(), None
         async with aclosing(self._transport.read_to_end(receipt.topic, partition=partition)) as batches:
             async for batch in batches:
                 for record in batch:
                     event = event_of(record) if record.key == key else None
                     if event is not None and receipt.done(event, result):
-                        return event
-        return None
+                        found = event
+        return found
 
     def watch(self, command: Command, command_id: str, receipt: Receipt | None) -> Any:
         wanted = [(topics.ANSWERS_OF[command.TOPIC], command_id)]
@@ -123,7 +126,8 @@ class _Waiting:
             del self._asker.outstanding[self._id]
             if receipt is None:
                 return Answered(self._id, result)
-            past = await self._asker.past(receipt, result) if may_repeat else None
+            look_back = may_repeat or receipt.may_precede
+            past = await self._asker.past(receipt, result) if look_back else None
             return Answered(self._id, result, past or await self._receipt(watch, receipt, result))
 
     async def _answer(self, watch: Watch) -> Mapping[str, Any]:

@@ -156,7 +156,7 @@ class Sluice:
         command = _build(
             ResumeSequence, sequence_id=sequence_id, overdue=overdue, max_lateness=max_lateness, admit=admit
         )
-        receipt = Receipt("SequenceResumed", topics.SEQUENCES_EVENTS, sequence_id, _has_resumed)
+        receipt = Receipt("SequenceResumed", topics.SEQUENCES_EVENTS, sequence_id, _has_resumed, may_precede=True)
         answered = await self._ask(command, command_id, seconds_max, receipt if wait == "resumed" else None)
         found, gone = _state_in(answered)
         return Resumed(answered.command_id, answered.result["epoch"], found, gone)
@@ -171,7 +171,9 @@ class Sluice:
     ) -> Deleted:
         """Stop it and erase it everywhere, for good. With `wait="erased"`: until no service holds a row of it."""
         command = _build(DeleteSequence, sequence_id=sequence_id)
-        receipt = Receipt("SequenceErasureCompleted", topics.SEQUENCES_CONTROL, sequence_id, _is_erased)
+        receipt = Receipt(
+            "SequenceErasureCompleted", topics.SEQUENCES_CONTROL, sequence_id, _is_erased, may_precede=True
+        )
         answered = await self._ask(command, command_id, seconds_max, receipt if wait == "erased" else None)
         message = answered.receipt.message() if answered.receipt else None
         erasure = message if isinstance(message, SequenceErasureCompleted) else None
