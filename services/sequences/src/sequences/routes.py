@@ -81,6 +81,7 @@ def _echoes(routes: Routes) -> None:
     for event in _OWN_EVENTS:
         routes.on(event, echoes.on_own_event)
     routes.on_tombstone(topics.SEQUENCES_EVENTS, echoes.on_own_tombstone)
+    routes.fence(topics.SEQUENCES_EVENTS, echoes.on_unreadable)
     routes.without_inbox(topics.SEQUENCES_EVENTS)
     routes.on(VersionPublished, echoes.on_version_published)
     routes.without_inbox(topics.SEQUENCES_VERSIONS)

@@ -111,7 +111,7 @@ class Service:
 
 
 def _said(topic: str, key: bytes, value: bytes | None) -> Said:
-    envelope = {} if value is None else orjson.loads(value)
+    envelope = {} if value is None or topic == topics.SEQUENCES_QUARANTINE else orjson.loads(value)
     return Said(topic, key.decode(), envelope.get("type"), envelope.get("data", {}), envelope, value)
 
 
@@ -361,6 +361,29 @@ async def test_a_tombstone_that_is_not_ours_is_answered_with_the_current_state(s
     said = await service.hear((topics.SEQUENCES_EVENTS, "welcome", None), (topics.SEQUENCES_EVENTS, "other", None))
 
     assert types(said) == ["SequenceStopped"]
+
+
+async def test_what_nobody_can_read_is_answered_with_the_state_as_a_newer_one(service: Service) -> None:
+    await service.ask(("SaveSequence", {**WELCOME, "definition": DEFINITION}))
+    published = of(await service.ask(("PublishSequence", WELCOME)), "SequencePublished")
+    own = topics.SEQUENCES_EVENTS
+
+    said = await service.hear((own, "welcome", b"no JSON"), (own, "other", b"no JSON"))
+
+    again = of(said, "SequencePublished")
+    assert [record.key for record in said if record.topic == topics.SEQUENCES_QUARANTINE] == ["welcome", "other"]
+    assert len(said) == 3
+    assert again.data["state_version"] == published.data["state_version"] + 1
+    assert again.data["published"] == published.data["published"]
+
+
+async def test_a_state_of_our_own_that_cannot_be_read_is_not_said_again_and_again(service: Service) -> None:
+    saved = of(await service.ask(("SaveSequence", {**WELCOME, "definition": DEFINITION})), "SequenceSaved")
+    broken = orjson.dumps({**saved.envelope, "data": {**saved.data, "epoch": "one"}})
+
+    said = await service.hear((topics.SEQUENCES_EVENTS, "welcome", broken))
+
+    assert [record.topic for record in said] == [topics.SEQUENCES_QUARANTINE]
 
 
 async def test_a_value_that_lands_after_the_tombstone_is_answered_with_the_tombstone(service: Service) -> None:

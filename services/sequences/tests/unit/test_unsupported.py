@@ -25,7 +25,7 @@ def test_the_lists_are_these() -> None:
         "enroll_once",
         "delivery",
     ]
-    assert [place for place, _ in STEP_NOT_YET] == ["on_unknown"]
+    assert [place for place, _ in STEP_NOT_YET] == ["on_unknown", "message.sender"]
     assert [(model.TYPE, place) for model, place, _ in COMMAND_NOT_YET] == [
         ("PublishSequence.v1", "in_flight"),
         ("PauseSequence.v1", "resume_at"),
@@ -47,6 +47,7 @@ def test_the_lists_are_these() -> None:
         ({"enroll_once": False}, "enroll_once"),
         ({"delivery": WINDOW}, "delivery"),
         ({"steps": [{}, {"on_unknown": "retry"}]}, "steps[1].on_unknown"),
+        ({"steps": [{"message": "none"}, {"message": {"sender": "sales"}}]}, "steps[1].message.sender"),
     ],
 )
 def test_what_a_definition_may_not_ask_for_yet_is_named(definition: dict[str, Any], place: str) -> None:

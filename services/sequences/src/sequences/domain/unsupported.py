@@ -23,7 +23,10 @@ DEFINITION_NOT_YET: Final[tuple[tuple[str, Asks], ...]] = (
 )
 """Fields of a definition, by place."""
 
-STEP_NOT_YET: Final[tuple[tuple[str, Asks], ...]] = (("on_unknown", lambda asked: asked == "retry"),)
+STEP_NOT_YET: Final[tuple[tuple[str, Asks], ...]] = (
+    ("on_unknown", lambda asked: asked == "retry"),
+    ("message.sender", lambda asked: asked is not None),
+)
 """Fields of each step of a definition."""
 
 COMMAND_NOT_YET: Final[tuple[tuple[type[SequenceCommand], str, Asks], ...]] = (
@@ -45,9 +48,17 @@ def unsupported_in(definition: Mapping[str, Any]) -> list[Fault]:
             faults += [
                 Fault(place=f"steps[{number}].{place}", rule=RULE)
                 for place, asks in STEP_NOT_YET
-                if asks(step.get(place))
+                if asks(_at(step, place))
             ]
     return faults
+
+
+def _at(step: Mapping[str, Any], place: str) -> Any:
+    """What stands at `a.b` of a step, which need not be valid."""
+    found: Any = step
+    for name in place.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 def refuse_unsupported(command: SequenceCommand) -> None:

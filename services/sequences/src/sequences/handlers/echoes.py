@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence as Rows
 
-from messaging import Batch, Cause, Tombstone, Tx
+from messaging import Batch, Cause, Fence, Tombstone, Tx
 from sluice_contracts import topics
 from sluice_contracts.sequences import SequenceState, VersionPublished
 
-from sequences.domain.sequence import announced_again
+from sequences.domain.sequence import announced_again, changed
 from sequences.store import echoes, sequences, versions
 
 
@@ -25,6 +25,19 @@ async def on_own_tombstone(tombstones: Rows[Tombstone], tx: Tx) -> None:
     current = await sequences.load(tx.conn, keys)
     causes = {t.key: Cause(source=t.topic, id=f"{t.partition}:{t.offset}") for t in tombstones}
     await _announce([key for key in keys if key in current and not current[key].gone], tx, causes)
+
+
+async def on_unreadable(fences: Rows[Fence], tx: Tx) -> None:
+    """Say the state again, as a newer one, where somebody has written over it what nobody can read.
+
+    Readers have closed what such a record names. One that says it is ours is left: saying it again would not end.
+    """
+    causes = {fence.key: fence.cause for fence in fences if fence.cause.source != tx.source}
+    await sequences.lock(tx.conn, sorted(causes))
+    current = (await sequences.load(tx.conn, sorted(causes))).values()
+    newer = [changed(sequence, now=tx.now) for sequence in current if not sequence.gone]
+    await sequences.save(tx.conn, newer)
+    await _announce([sequence.sequence_id for sequence in current], tx, causes)
 
 
 async def on_version_published(events: Batch[VersionPublished], tx: Tx) -> None:
