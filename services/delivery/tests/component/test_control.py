@@ -127,7 +127,7 @@ async def test_gates_of_a_database_that_was_put_back_are_read_anew(world: World,
 
 def test_the_ages_of_a_confirmation_add_up_to_no_more_than_is_promised() -> None:
     settings = DeliverySettings(
-        database_url="postgresql://a:b@127.0.0.1/c",  # type: ignore[arg-type]
+        database_url="postgresql://a:b@127.0.0.1/c",
         kafka_bootstrap_servers=["127.0.0.1:9092"],
     )
     poll_age = consume.POLL_FRESH_MILLISECONDS_MAX / 1_000

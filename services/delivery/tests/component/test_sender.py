@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from chassis.health import Health
 from delivery.channels.base import Outgoing, Result
-from delivery.loops import claimer, outcomes
+from delivery.loops import outcomes
 from delivery.loops.control import Control
 from delivery.loops.sender import Sender, SendLimits
 from delivery.store import claiming, locks
@@ -261,7 +261,8 @@ async def test_a_claim_whose_answer_was_lost_is_given_back_and_sent_at_once(
 ) -> None:
     channel = FakeChannel()
     await set_up(world, "c")
-    real, lost = claiming.claim, []
+    real = claiming.claim
+    lost: list[Any] = []
 
     async def losing(conn: Any, rooms: Any, *, token: int, owner: str) -> Any:
         if lost:
@@ -271,7 +272,7 @@ async def test_a_claim_whose_answer_was_lost_is_given_back_and_sent_at_once(
             lost.extend(await real(other, rooms, token=token, owner=owner))
         raise ConnectionResetError
 
-    monkeypatch.setattr(claimer.claiming, "claim", losing)
+    monkeypatch.setattr(claiming, "claim", losing)
     async with process(world, channel) as running:
         await until(lambda: channel.arrived)
         await running.end()
