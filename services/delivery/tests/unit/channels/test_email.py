@@ -275,6 +275,7 @@ async def test_credentials_go_over_an_encrypted_connection(
         email_from="us@sluice.example",
         email_username="us",
         email_password=SecretStr(password),
+        send_seconds_max=10.0 if outcome is Outcome.SENT else 1.0,
     )
     async with server:
         email = EmailChannel(settings, tls=ssl.create_default_context(cafile=certificate[0]))
