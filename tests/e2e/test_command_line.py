@@ -96,7 +96,7 @@ async def test_a_refusal_names_each_place_and_changes_nothing(command_line: Comm
     name = campaign.sequence_id
     faulty = campaign.definition(campaign.email("mail", after="soon"), campaign.email("mail"))
     faulty["steps"][1]["message"]["text"] = "Hi {{ contact.first_name"
-    await command_line.json("save", name, "-", stdin=json.dumps(faulty))
+    await campaign.sluice.save(name, faulty)
 
     for_people = await command_line("publish", name, "--yes")
     for_programs = await command_line("publish", name, "--yes", "--json")
@@ -109,7 +109,9 @@ async def test_a_refusal_names_each_place_and_changes_nothing(command_line: Comm
     error: dict[str, Any] = json.loads(for_programs.stdout)["error"]
     assert (for_programs.code, error["code"]) == (1, "invalid")
     assert {fault["place"] for fault in error["faults"]} == told
-    assert (await command_line.json("show", name))["status"] == "draft"
+    found = await campaign.sluice.sequence(name)
+    assert found is not None
+    assert found.status == "draft"
 
 
 async def test_what_does_not_exist_is_not_found(command_line: CommandLine, campaign: Campaign) -> None:
@@ -120,15 +122,17 @@ async def test_what_does_not_exist_is_not_found(command_line: CommandLine, campa
 
 @pytest.mark.parametrize("verb", ["publish", "delete"])
 async def test_without_a_terminal_nothing_is_confirmed(
-    command_line: CommandLine, campaign: Campaign, definition: Path, verb: str
+    command_line: CommandLine, campaign: Campaign, written: dict[str, Any], verb: str
 ) -> None:
-    await command_line.json("save", campaign.sequence_id, str(definition))
+    await campaign.sluice.save(campaign.sequence_id, written)
 
     asked = await command_line(verb, campaign.sequence_id, stdin="y\n")
 
     assert (asked.code, asked.stdout) == (2, "")
     assert asked.stderr.startswith("There is no terminal to ask on: pass --yes")
-    assert (await command_line.json("show", campaign.sequence_id))["status"] == "draft"
+    found = await campaign.sluice.sequence(campaign.sequence_id)
+    assert found is not None
+    assert found.status == "draft"
 
 
 async def test_watching_shows_what_happens_until_ctrl_c(

@@ -116,8 +116,10 @@ async def _pause(campaign: Campaign, contacts: list[str]) -> SequenceState:
 async def _resume(campaign: Campaign, paused: SequenceState) -> timedelta:
     """Until it nothing has come; the clock by which steps are due stood for as long as the pause, which comes back."""
     resumed = await campaign.sluice.resume(campaign.sequence_id, wait="resumed")
+    again = await campaign.sluice.resume(campaign.sequence_id, wait="resumed")
 
     assert resumed.running
+    assert (again.running, again.epoch) == (True, resumed.epoch)
     assert resumed.state is not None
     assert paused.paused_at is not None
     assert paused.receipts is not None
@@ -167,9 +169,11 @@ async def _delete(campaign: Campaign) -> None:
     deleted = await campaign.sluice.delete(campaign.sequence_id, wait="erased")
     async with traces.database(campaign.stack.addresses.postgres_admin_url) as conn:
         left = await traces.rows_with(conn, CANARY)
+    again = await campaign.sluice.delete(campaign.sequence_id, wait="erased")
 
     assert deleted.erasure is not None
     assert set(deleted.erasure.rows) == {"sequences", "enrollment", "delivery"}
+    assert again.erasure == deleted.erasure
     assert left == {}
     outside = campaign.outside
     await outside.until("the tombstone", lambda: any(event.gone for event in outside.happened))
