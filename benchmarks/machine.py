@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,6 +61,28 @@ def service_peaks(stack: Stack) -> dict[str, float]:
         for one in stack.processes()
         if one.pid is not None and one.name not in NO_SERVICE
     }
+
+
+def processor_seconds(stack: Stack) -> dict[str, float]:
+    """What each process of the stack, and this one, has used of the processor so far, with its children."""
+    pids = {one.name: one.pid for one in stack.processes() if one.pid is not None}
+    return {name: _used(pid) for name, pid in (pids | {"the client": os.getpid()}).items()}
+
+
+def used_per_unit(before: Mapping[str, float], after: Mapping[str, float], units: int) -> dict[str, float]:
+    """Microseconds of processor time per unit of work, by process; those that took less than one are left out."""
+    each = {name: round((used - before.get(name, 0.0)) * 1e6 / units, 1) for name, used in after.items()}
+    return {name: used for name, used in sorted(each.items(), key=lambda pair: -pair[1]) if used >= 1.0}
+
+
+def _used(pid: int) -> float:
+    total = 0.0
+    root = psutil.Process(pid)
+    for one in (root, *(root.children(recursive=True) if root.name() == "postgres" else ())):
+        with suppress(psutil.NoSuchProcess):
+            times = one.cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def restarted(stack: Stack) -> list[str]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from chassis.clock import monotonic
+from chassis.clock import monotonic, sleep
 from chassis.pool import Conn
 from devstack.stack import Stack
 from rich.console import Console
@@ -24,6 +24,7 @@ from benchmarks.counting import Check
 SEQUENCE: Final = "bench-smoke"
 MEMORY_MB_MAX: Final = 300.0
 SECONDS_MAX: Final = 600.0
+REST_SECONDS: Final = 5
 
 _LAST_SENT: Final = "select max(ended_at) from delivery.message where sequence_id = $1"
 
@@ -41,6 +42,11 @@ class Result:
     sent_and_published: float = 0.0
     raw_imports: list[float] = field(default_factory=list)
     raw_sends: list[float] = field(default_factory=list)
+    at_rest: dict[str, float] = field(default_factory=dict)
+    """Processor time in µs per second while nothing is asked of them, by process."""
+    import_microseconds: dict[str, float] = field(default_factory=dict)
+    """Processor time per contact, by process, until delivery has planned it and every event is published."""
+    send_microseconds: dict[str, float] = field(default_factory=dict)
     peak_mb: dict[str, float] = field(default_factory=dict)
     restarted: list[str] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
@@ -78,6 +84,7 @@ class Smoke:
             await workload.write_contacts(sluice, conn, ids, seconds_max=SECONDS_MAX)
             result.contacts_heard = result.contacts / (monotonic() - started)
             await conn.execute("vacuum analyze")
+            await self._rest()
             await self._raw_imports(rows)
             await self._imports(sluice, conn, ids)
             await self._raw_imports(rows)
@@ -91,10 +98,17 @@ class Smoke:
         result.seconds = monotonic() - began
         return result.holds
 
+    async def _rest(self) -> None:
+        self._act("At rest")
+        before = machine.processor_seconds(self.stack)
+        await sleep(REST_SECONDS)
+        self.result.at_rest = machine.used_per_unit(before, machine.processor_seconds(self.stack), REST_SECONDS)
+
     async def _imports(self, sluice: Sluice, conn: Conn, ids: list[str]) -> None:
         self._act("Sluice: imports of 1,000")
         with Progress(console=self.console, transient=True) as progress:
             task = progress.add_task("enrolled", total=len(ids))
+            before = machine.processor_seconds(self.stack)
             started = monotonic()
             await workload.enroll(sluice, SEQUENCE, ids, told=lambda entered: progress.update(task, completed=entered))
             self.result.imported = len(ids) / (monotonic() - started)
@@ -105,6 +119,8 @@ class Smoke:
             await until("every enrollment is in delivery's queue", planned, seconds_max=SECONDS_MAX)
             self.result.imported_and_planned = len(ids) / (monotonic() - started)
         await self._published(conn)
+        after = machine.processor_seconds(self.stack)
+        self.result.import_microseconds = machine.used_per_unit(before, after, len(ids))
         self._fact(f"{self.result.imported:,.0f} contacts/s enrolled and answered")
 
     async def _sends(self, sluice: Sluice, conn: Conn) -> None:
@@ -121,6 +137,7 @@ class Smoke:
                 progress.update(task, completed=count)
                 return count >= contacts
 
+            before = machine.processor_seconds(self.stack)
             resumed_at = await conn.fetchval("select clock_timestamp()")
             started = monotonic()
             await sluice.resume(SEQUENCE)
@@ -129,6 +146,8 @@ class Smoke:
             self.result.sent = contacts / (last - resumed_at).total_seconds()
             await self._published(conn)
             self.result.sent_and_published = contacts / (monotonic() - started)
+        after = machine.processor_seconds(self.stack)
+        self.result.send_microseconds = machine.used_per_unit(before, after, contacts)
         self._fact(f"{self.result.sent:,.0f} messages/s claimed, sent and booked")
 
     async def _raw_imports(self, rows: list[raw.Prepared]) -> None:
@@ -158,6 +177,7 @@ def show(result: Result, console: Console) -> None:
     """The tables at the end."""
     console.print()
     console.print(_rates(result))
+    console.print(_processor(result))
     console.print(_memory(result))
     console.print(_counts(result))
     if result.restarted:
@@ -167,18 +187,33 @@ def show(result: Result, console: Console) -> None:
 
 def _rates(result: Result) -> Table:
     table = Table(title=f"Rates with {result.contacts:,} contacts, per second", title_justify="left")
-    for name in ("what", "Sluice", "raw loop, before and after", "ratio"):
+    for name in ("what", "Sluice", "raw loop, twice", "ratio"):
         table.add_column(name, justify="left" if name == "what" else "right")
     for what, own, others in (
-        ("import: first command to last answer", result.imported, result.raw_imports),
-        ("import, until delivery has planned all", result.imported_and_planned, []),
-        ("sends: resume to last one booked", result.sent, result.raw_sends),
-        ("sends, until every event is published", result.sent_and_published, []),
-        ("contacts heard by enrollment and delivery", result.contacts_heard, []),
+        ("import, to the last answer", result.imported, result.raw_imports),
+        ("import, until all is planned", result.imported_and_planned, []),
+        ("sends, to the last one booked", result.sent, result.raw_sends),
+        ("sends, until all is published", result.sent_and_published, []),
+        ("contacts heard everywhere", result.contacts_heard, []),
     ):
         mean = sum(others) / len(others) if others else 0.0
         ratio = f"{own / mean:.2f}" if mean else ""
         table.add_row(what, f"{own:,.0f}", " / ".join(f"{one:,.0f}" for one in others), ratio)
+    return table
+
+
+def _processor(result: Result) -> Table:
+    """Unlike the rates it hardly depends on what else runs on the machine."""
+    table = Table(title="Processor time, in µs per contact or message", title_justify="left")
+    table.add_column("process")
+    for name in ("import", "sends", "at rest, % of a core"):
+        table.add_column(name, justify="right")
+    imports, sends, rest = result.import_microseconds, result.send_microseconds, result.at_rest
+    for name in dict.fromkeys([*imports, *sends, *rest]):
+        row = f"{imports.get(name, 0.0):.0f}", f"{sends.get(name, 0.0):.0f}", f"{rest.get(name, 0.0) / 1e4:.1f}"
+        table.add_row(name, *row)
+    total = f"{sum(imports.values()):.0f}", f"{sum(sends.values()):.0f}", f"{sum(rest.values()) / 1e4:.1f}"
+    table.add_row("all", *total, style="bold")
     return table
 
 
