@@ -21,7 +21,8 @@ from testkit.demo.report import Report
 from testkit.demo.story import Story
 
 CONTACTS_MIN: Final = 1_000
-SABOTAGE: Final = Path(__file__).parent / "sabotage"
+SABOTAGE: Final = Path("tests", "sabotage")
+"""Of this repository: a `sitecustomize` that breaks a promise in sender processes."""
 QUICK: Final = {
     "SLUICE_LEASE_SECONDS_MAX": "8",
     "SLUICE_SEND_SECONDS_MAX": "3",
@@ -45,12 +46,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the story tells of an outage itself
     report = Report()
-    home = repository(Path.cwd()) / ".demo"
+    root = repository(Path.cwd())
+    home = root / ".demo"
     home.mkdir(exist_ok=True)
     stack = Stack.at(home)
     try:
         stack.reset()
-        stack.start(env=_environment(ignore_gate=asked.ignore_gate), progress=Progress(sys.stdout), attached=True)
+        stack.start(env=_environment(root, ignore_gate=asked.ignore_gate), progress=Progress(sys.stdout), attached=True)
         asyncio.run(Story(stack, report, contacts=asked.contacts, kills=asked.kill).tell())
     except (StackError, SluiceError, TooLate) as failed:
         report.console.print(f"\n[red]The demo did not come to its end:[/red] {escape(str(failed))}")
@@ -66,8 +68,8 @@ def main() -> int:
     return 0 if report.table() else 1
 
 
-def _environment(*, ignore_gate: bool) -> dict[str, str]:
-    return QUICK | ({"PYTHONPATH": str(SABOTAGE)} if ignore_gate else {})
+def _environment(root: Path, *, ignore_gate: bool) -> dict[str, str]:
+    return QUICK | ({"PYTHONPATH": str(root / SABOTAGE)} if ignore_gate else {})
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ VICTIMS: Final = (
     "enrollment",
     "postgres",
     "delivery-receive",
+    "sink",
     "sender-1",
     "delivery-plan",
 )
