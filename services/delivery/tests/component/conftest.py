@@ -277,7 +277,7 @@ class World:
     async def go(self, *loops: str) -> list[Said]:
         """Go the rounds of these loops until nothing more is to be done; what is said then."""
         for name in loops:
-            for _ in range(100):
+            for _ in range(2_000):
                 if not await getattr(self, name).go_round():
                     break
             else:

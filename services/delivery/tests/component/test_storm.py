@@ -1,6 +1,7 @@
 """Everything at once: nothing waits for itself in a circle, nothing is lost, and the books are closed throughout."""
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ class Storm:
         self.sent = sent
         self.booking = booking
         self.chance = chance
+        self.numbers = itertools.count()
         self.entered: list[tuple[str, str, str]] = []
         self.epoch = dict.fromkeys(SEQUENCES, 0)
         self.version = dict.fromkeys(SEQUENCES, 1)
@@ -39,8 +41,7 @@ class Storm:
 
     async def enrolls(self) -> None:
         sequence_id = self.chance.choice(SEQUENCES)
-        names = [f"c{self.chance.randrange(10_000)}" for _ in range(20)]
-        names = list(dict.fromkeys(names))
+        names = [f"c{next(self.numbers)}" for _ in range(20)]
         ids = await self.world.enroll(*names, sequence_id=sequence_id)
         self.entered += [(name, one, sequence_id) for name, one in zip(names, ids, strict=True)]
 
