@@ -16,11 +16,12 @@ from tests.e2e.campaign import Campaign
 pytestmark = pytest.mark.stack
 
 COUNT = 1_500
-SLOW_SECONDS = 0.5
+SLOW_SECONDS = 1.0
 STALENESS = timedelta(seconds=5)
 """The setting `control_staleness_seconds_max` as it is by default."""
 QUIET_SECONDS = 1.5
 UNREADY_SECONDS_MAX = 10.0
+LOOK_SECONDS = 0.03
 
 
 @pytest.fixture
@@ -68,6 +69,7 @@ async def _until_planned(campaign: Campaign) -> None:
     while await _pending(campaign) + len(campaign.outside.arrivals) < COUNT:
         assert monotonic() < deadline, "not planned in time"
         campaign.outside.read_sink()
+        await sleep(LOOK_SECONDS)
 
 
 async def _pending(campaign: Campaign) -> int:
@@ -86,4 +88,4 @@ async def _until_unready(stack: Stack) -> None:
                     return
             if monotonic() > deadline:
                 raise StackError("the sender still says that it hears stops")
-            await sleep(0.02)
+            await sleep(LOOK_SECONDS)
