@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,18 +97,21 @@ def test_a_job_ends_and_is_tried_again_where_it_failed(name: str) -> None:
     assert JOBS[name]["restart"] == "on-failure:5"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name for name in COMPOSE["services"] if "SLUICE_DATABASE_URL" in COMPOSE["services"][name].get("environment", {})],
-)
+def logins(one: Mapping[str, Any]) -> list[str]:
+    return sorted({"SLUICE_DATABASE_URL", "SLUICE_MIGRATION_URL"} & set(one.get("environment", {})))
+
+
+@pytest.mark.parametrize("name", [name for name, one in COMPOSE["services"].items() if logins(one)])
 def test_each_logs_in_with_the_one_role_that_it_needs(name: str) -> None:
     one = COMPOSE["services"][name]
     module, command = one["command"][2:4]
     role = f"{module}_{'owner' if command == 'migrate' else 'app'}"
     variable = f"SLUICE_{role.upper()}_PASSWORD"
 
-    url = one["environment"]["SLUICE_DATABASE_URL"]
+    (setting,) = logins(one)
+    url = one["environment"][setting]
 
+    assert setting == ("SLUICE_MIGRATION_URL" if command == "migrate" else "SLUICE_DATABASE_URL")
     assert url == f"postgresql://{role}:${{{variable}:-local-only-{role.replace('_', '-')}}}@postgres/sluice"
     assert (
         COMPOSE["services"]["roles"]["environment"][f"{role.upper()}_PASSWORD"]

@@ -41,7 +41,7 @@ async def main() -> None:
     """Run until SIGTERM."""
     url = SecretStr(os.environ["SLUICE_DATABASE"])
     kafka: Sequence[str] = orjson.loads(os.environ["SLUICE_KAFKA"])
-    settings = ServiceSettings(database_url=url, migration_url=url, kafka_bootstrap_servers=list(kafka))
+    settings = ServiceSettings(database_url=url, kafka_bootstrap_servers=list(kafka))
     pool = await create_pool(settings, schema=NAME)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)

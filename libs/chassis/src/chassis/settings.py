@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
-__all__ = ["CommaSeparated", "ServiceSettings", "SettingsFault", "load"]
+__all__ = ["CommaSeparated", "MigrationSettings", "ServiceSettings", "Settings", "SettingsFault", "load"]
 
 PREFIX = "SLUICE_"
 POSTGRES_SCHEMES = ("postgresql", "postgres")
@@ -67,8 +67,8 @@ def _undecoded(field: FieldInfo) -> bool:
     return any(mark is NoDecode or isinstance(mark, NoDecode) for mark in field.metadata)
 
 
-class ServiceSettings(BaseSettings):
-    """What every process of a service needs. A service adds its own in a subclass; all are `SLUICE_…`."""
+class Settings(BaseSettings):
+    """How settings are read: `SLUICE_X`, or the content of the file that `SLUICE_X_FILE` names."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -78,10 +78,45 @@ class ServiceSettings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    database_url: SecretStr
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _FilesSource(settings_cls)
+
+
+def _is_postgres(value: SecretStr) -> SecretStr:
+    # asyncpg quotes parts of an address that it cannot read, so it must never see a bad one.
+    try:
+        parts = urlsplit(value.get_secret_value())
+        valid = parts.scheme in POSTGRES_SCHEMES and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("must be an address of the form postgresql://user:password@host:port/database")
+    return value
+
+
+PostgresUrl = Annotated[SecretStr, AfterValidator(_is_postgres)]
+
+
+class MigrationSettings(Settings):
+    """What `migrate` needs, and nothing else."""
+
+    migration_url: PostgresUrl
+    """Where the owner of the schema logs in."""
+
+
+class ServiceSettings(Settings):
+    """What every process of a service needs. A service adds its own in a subclass."""
+
+    database_url: PostgresUrl
     """Where the service's own role logs in."""
-    migration_url: SecretStr | None = None
-    """Where the owner of the schema logs in; only `migrate` uses it. Absent: `database_url`."""
     kafka_bootstrap_servers: CommaSeparated = Field(min_length=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     health_host: str = "127.0.0.1"
@@ -94,32 +129,6 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def _in_lower_case(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
-
-    @field_validator("database_url", "migration_url")
-    @classmethod
-    def _is_postgres(cls, value: SecretStr | None) -> SecretStr | None:
-        # asyncpg quotes parts of an address that it cannot read, so it must never see a bad one.
-        if value is None:
-            return value
-        try:
-            parts = urlsplit(value.get_secret_value())
-            valid = parts.scheme in POSTGRES_SCHEMES and (parts.port is None or parts.port > 0)
-        except ValueError:
-            valid = False
-        if not valid:
-            raise ValueError("must be an address of the form postgresql://user:password@host:port/database")
-        return value
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _FilesSource(settings_cls)
 
 
 S = TypeVar("S", bound=BaseSettings)

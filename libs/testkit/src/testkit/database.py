@@ -29,7 +29,6 @@ def settings(running: Servers, service: str) -> ServiceSettings:
     """A service's settings against these servers."""
     return ServiceSettings(
         database_url=SecretStr(running.urls[service]),
-        migration_url=SecretStr(running.migration_urls[service]),
         kafka_bootstrap_servers=running.kafka,
     )
 

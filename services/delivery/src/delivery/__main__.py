@@ -5,7 +5,7 @@ import asyncio
 import sys
 
 from chassis.migrate import MigrationRefused
-from chassis.settings import SettingsFault, load
+from chassis.settings import MigrationSettings, SettingsFault, load
 
 from delivery import app
 from delivery.channels.settings import ChannelSettings
@@ -53,16 +53,15 @@ def main() -> int:
 
 
 def _run(command: str) -> None:
-    settings = load(DeliverySettings)
     match command:
         case "plan":
-            asyncio.run(app.plan(settings))
+            asyncio.run(app.plan(load(DeliverySettings)))
         case "send":
-            asyncio.run(app.send(settings, load(ChannelSettings)))
+            asyncio.run(app.send(load(DeliverySettings), load(ChannelSettings)))
         case "receive":
-            asyncio.run(app.receive(settings))
+            asyncio.run(app.receive(load(DeliverySettings)))
         case _:
-            applied = asyncio.run(app.migrate(settings))
+            applied = asyncio.run(app.migrate(load(MigrationSettings)))
             sys.stdout.write("".join(f"applied {name}\n" for name in applied) or "nothing to apply\n")
 
 

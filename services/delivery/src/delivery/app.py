@@ -12,8 +12,9 @@ from chassis.drain import run_until_stopped
 from chassis.health import Health
 from chassis.migrate import migrate as apply_migrations
 from chassis.pool import Pool, create_pool
-from chassis.settings import SettingsFault
-from messaging import MIGRATIONS, Service
+from chassis.settings import MigrationSettings, SettingsFault
+from messaging import MIGRATIONS as MESSAGING
+from messaging import Service
 from messaging.pipeline import Pipeline
 
 from delivery import loops
@@ -23,7 +24,7 @@ from delivery.loops.control import Control
 from delivery.loops.receiver import Receiver
 from delivery.loops.sender import Sender, SendLimits
 from delivery.routes import routes
-from delivery.settings import SCHEMA, DeliverySettings
+from delivery.settings import MIGRATIONS, SCHEMA, DeliverySettings
 
 SOURCE: Final = "delivery"
 
@@ -77,10 +78,9 @@ async def receive(settings: DeliverySettings) -> None:
         await run_until_stopped(receiver.run, drain_seconds_max=settings.drain_seconds_max)
 
 
-async def migrate(settings: DeliverySettings) -> list[str]:
+async def migrate(settings: MigrationSettings) -> list[str]:
     """Bring the schema to the newest version; the names of the files that were applied."""
-    url = settings.migration_url or settings.database_url
-    return await apply_migrations(url.get_secret_value(), SCHEMA, [MIGRATIONS, settings.migrations_dir])
+    return await apply_migrations(settings.migration_url.get_secret_value(), SCHEMA, [MESSAGING, MIGRATIONS])
 
 
 @asynccontextmanager

@@ -16,7 +16,6 @@ BEAT_AGE_SECONDS_MAX: Final = 2.0
 class DeliverySettings(ServiceSettings):
     """Leases, the staleness at which sending stops, and where reports come in."""
 
-    migrations_dir: Path = MIGRATIONS
     lease_seconds_max: float = Field(default=20.0, gt=0, le=600)
     """How long a claim may last: longer than `send_seconds_max` and the margin together, the same in all processes."""
     lease_margin_seconds: float = Field(default=2.0, gt=0, le=60)

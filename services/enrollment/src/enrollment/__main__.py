@@ -5,7 +5,7 @@ import asyncio
 import sys
 
 from chassis.migrate import MigrationRefused
-from chassis.settings import SettingsFault, load
+from chassis.settings import MigrationSettings, SettingsFault, load
 
 from enrollment import app
 from enrollment.settings import EnrollmentSettings
@@ -35,11 +35,10 @@ def main() -> int:
     commands.add_parser("migrate", help="bring the database schema to the newest version, then end")
     asked = parser.parse_args()
     try:
-        settings = load(EnrollmentSettings)
         if asked.command == "run":
-            asyncio.run(app.run(settings))
+            asyncio.run(app.run(load(EnrollmentSettings)))
         else:
-            applied = asyncio.run(app.migrate(settings))
+            applied = asyncio.run(app.migrate(load(MigrationSettings)))
             sys.stdout.write("".join(f"applied {name}\n" for name in applied) or "nothing to apply\n")
     except SettingsFault as fault:
         sys.stderr.write(f"{parser.prog}: {fault}\n")

@@ -5,10 +5,12 @@ from chassis.drain import run_until_stopped
 from chassis.health import Health
 from chassis.migrate import migrate as apply_migrations
 from chassis.pool import create_pool
-from messaging import MIGRATIONS, Service
+from chassis.settings import MigrationSettings
+from messaging import MIGRATIONS as MESSAGING
+from messaging import Service
 
 from enrollment import loops, routes
-from enrollment.settings import SCHEMA, EnrollmentSettings
+from enrollment.settings import MIGRATIONS, SCHEMA, EnrollmentSettings
 
 
 async def run(settings: EnrollmentSettings) -> None:
@@ -26,7 +28,6 @@ async def run(settings: EnrollmentSettings) -> None:
             )
 
 
-async def migrate(settings: EnrollmentSettings) -> list[str]:
+async def migrate(settings: MigrationSettings) -> list[str]:
     """Bring the schema to the newest version; the names of the files that were applied."""
-    url = settings.migration_url or settings.database_url
-    return await apply_migrations(url.get_secret_value(), SCHEMA, [MIGRATIONS, settings.migrations_dir])
+    return await apply_migrations(settings.migration_url.get_secret_value(), SCHEMA, [MESSAGING, MIGRATIONS])

@@ -11,8 +11,7 @@ MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
 
 
 class EnrollmentSettings(ServiceSettings):
-    """How long an enroll waits, and where the migrations are."""
+    """How long an enroll waits."""
 
-    migrations_dir: Path = MIGRATIONS
     parked_seconds_max: float = Field(default=10.0, gt=0, le=3600)
     """How long an enroll waits for a sequence or contact, counted from when the reader of that topic had caught up."""

@@ -5,7 +5,7 @@ import asyncio
 import sys
 
 from chassis.migrate import MigrationRefused
-from chassis.settings import SettingsFault, load
+from chassis.settings import MigrationSettings, SettingsFault, load
 
 from sequences import app
 from sequences.settings import SequencesSettings
@@ -34,11 +34,10 @@ def main() -> int:
     commands.add_parser("migrate", help="bring the database schema to the newest version, then end")
     asked = parser.parse_args()
     try:
-        settings = load(SequencesSettings)
         if asked.command == "run":
-            asyncio.run(app.run(settings))
+            asyncio.run(app.run(load(SequencesSettings)))
         else:
-            applied = asyncio.run(app.migrate(settings))
+            applied = asyncio.run(app.migrate(load(MigrationSettings)))
             sys.stdout.write("".join(f"applied {name}\n" for name in applied) or "nothing to apply\n")
     except SettingsFault as fault:
         sys.stderr.write(f"{parser.prog}: {fault}\n")

@@ -5,10 +5,12 @@ from chassis.drain import run_until_stopped
 from chassis.health import Health
 from chassis.migrate import migrate as apply_migrations
 from chassis.pool import create_pool
-from messaging import MIGRATIONS, Service
+from chassis.settings import MigrationSettings
+from messaging import MIGRATIONS as MESSAGING
+from messaging import Service
 
 from sequences import loops, routes
-from sequences.settings import SCHEMA, SequencesSettings
+from sequences.settings import MIGRATIONS, SCHEMA, SequencesSettings
 
 
 async def run(settings: SequencesSettings) -> None:
@@ -28,7 +30,6 @@ async def run(settings: SequencesSettings) -> None:
             )
 
 
-async def migrate(settings: SequencesSettings) -> list[str]:
+async def migrate(settings: MigrationSettings) -> list[str]:
     """Bring the schema to the newest version; the names of the files that were applied."""
-    url = settings.migration_url or settings.database_url
-    return await apply_migrations(url.get_secret_value(), SCHEMA, [MIGRATIONS, settings.migrations_dir])
+    return await apply_migrations(settings.migration_url.get_secret_value(), SCHEMA, [MESSAGING, MIGRATIONS])

@@ -15,7 +15,6 @@ MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
 class SequencesSettings(ServiceSettings):
     """Limits of a definition, and the bounds of an erasure."""
 
-    migrations_dir: Path = MIGRATIONS
     definition_bytes_max: int = Field(default=256 * 1024, ge=1, le=256 * 1024)
     steps_max: int = Field(default=1_000, ge=1)
     erasing_services: CommaSeparated = Field(default=["sequences", "enrollment", "delivery"], min_length=1)

@@ -5,15 +5,12 @@ import binascii
 from email.utils import parseaddr
 from typing import Literal
 
-from chassis.settings import ServiceSettings
+from chassis.settings import Settings
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 
-class ChannelSettings(BaseSettings):
+class ChannelSettings(Settings):
     """`SLUICE_EMAIL_…`, `SLUICE_WHATSAPP_…`, `SLUICE_WEBHOOK_…`; each also as `…_FILE`."""
-
-    model_config = ServiceSettings.model_config
 
     null_channels: bool = False
     """For benchmarks: every message counts as sent, and none is."""
@@ -70,20 +67,6 @@ class ChannelSettings(BaseSettings):
         if (self.whatsapp_phone_number_id is None) != (self.whatsapp_token is None):
             raise ValueError("whatsapp_phone_number_id and whatsapp_token go together")
         return self
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """As every service reads them."""
-        return ServiceSettings.settings_customise_sources(
-            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
-        )
 
 
 def webhook_key(secret: SecretStr) -> bytes:
