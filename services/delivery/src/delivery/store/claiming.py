@@ -34,7 +34,7 @@ class Claimed(NamedTuple):
 
 
 # The clock is read first: compared as it stands, a volatile one is no condition for an index, and every row that is due
-# later is looked at. The limit keeps the planner from joining gates with the whole queue.
+# later is looked at. Order and limit keep the planner at that index, whatever it believes of the queue.
 _PROBE: Final = """
 with clock as materialized (
     select clock_timestamp() as now
@@ -44,7 +44,7 @@ from clock cross join gate g cross join unnest($1::text[]) as l (lane) cross joi
     select true as found from pending p
     where p.sequence_id = g.sequence_id and p.lane = l.lane and p.due_active <= clock.now - g.clock_offset
         and p.token is null
-    limit 1
+    order by p.due_active limit 1
 ) as due
 where g.open and due.found
 """
