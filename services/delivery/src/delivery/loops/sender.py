@@ -167,7 +167,13 @@ class Sender:
             lane.woken.set()
 
     async def _drain(self) -> None:
-        """Give back what was not started; wait for what was."""
+        """Give back what was not started; wait for what was. What cannot be given back now is left to the reaper."""
+        try:
+            await self._claimer.give_back()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("claim_not_given_back", error=type(error).__name__)
         for lane in self._lanes.values():
             while lane.waiting:
                 self._release(lane.waiting.popleft().row)
