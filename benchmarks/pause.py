@@ -218,18 +218,32 @@ def _pause(sequence_id: str, seconds: float, receipts: dict[str, Any], **counted
 def show(result: Result, console: Console) -> None:
     """The table and the verdict at the end."""
     table = Table(title="From the command to SequenceStopped, in ms", title_justify="left")
-    for name in ("pending sends", "median", "fastest", "slowest", "each", "dropped, counted", "sends after the halt"):
+    for name in (
+        "pending",
+        "median",
+        "fastest",
+        "slowest",
+        "dropped",
+        "in flight",
+        "counted",
+        "sent later",
+        "receipts",
+    ):
         table.add_column(name, justify="right")
-    for pauses in (result.with_few, result.with_many, result.while_sending):
-        times = [one.milliseconds for one in pauses]
+    for what, pauses in (
+        (f"{result.few:,}", result.with_few),
+        (f"{result.many:,}", result.with_many),
+        ("amid sends", result.while_sending),
+    ):
+        times, last = [one.milliseconds for one in pauses], pauses[-1]
         table.add_row(
-            f"{pauses[0].dropped:,}" + (" (while sending)" if pauses is result.while_sending else ""),
+            what,
             f"{median(times):.0f}",
             f"{min(times):.0f}",
             f"{max(times):.0f}",
-            " ".join(f"{one:.0f}" for one in times),
-            "the same" if all(one.dropped == one.counted for one in pauses) else _apart(pauses[-1]),
+            *(f"{count:,}" for count in (last.dropped, last.in_flight, last.counted)),
             str(sum(one.sent_after - one.sent_before for one in pauses)),
+            "[green]true[/]" if all(one.true for one in pauses) else "[red]FALSE[/]",
         )
     console.print()
     console.print(table)
@@ -240,10 +254,6 @@ def show(result: Result, console: Console) -> None:
         f"filled {how} in {result.filling_seconds:.0f} s; {machine.in_words(result.machine)}; everything on this "
         f"machine; {result.seconds:.0f} s in all"
     )
-
-
-def _apart(one: Pause) -> str:
-    return f"{one.dropped:,} + {one.in_flight:,} in flight, {one.counted:,}"
 
 
 def main() -> int:
