@@ -218,17 +218,7 @@ def _pause(sequence_id: str, seconds: float, receipts: dict[str, Any], **counted
 def show(result: Result, console: Console) -> None:
     """The table and the verdict at the end."""
     table = Table(title="ms from the command to SequenceStopped; the receipt; sends after it", title_justify="left")
-    for name in (
-        "pending",
-        "median",
-        "fastest",
-        "slowest",
-        "dropped",
-        "in flight",
-        "counted",
-        "sent later",
-        "receipts",
-    ):
+    for name in ("pending", "median", "min", "max", "dropped", "in flight", "counted", "after"):
         table.add_column(name, justify="right")
     for what, pauses in (
         (f"{result.few:,}", result.with_few),
