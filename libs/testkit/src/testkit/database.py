@@ -1,6 +1,6 @@
 """A service's schema for a test: migrated once, empty each time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -40,9 +40,7 @@ async def fresh_schema(running: Servers, service: str, *migrations: Path) -> Asy
     await migrate(owner, service, list(migrations))
     conn = await asyncpg.connect(owner, server_settings={"search_path": service})
     try:
-        tables = [row[0] for row in await conn.fetch(_TABLES, service)]
-        if tables:
-            await conn.execute(f"truncate {', '.join(tables)}")
+        await _empty(conn, [row[0] for row in await conn.fetch(_TABLES, service)])
     finally:
         await conn.close()
     pool = await create_pool(settings(running, service), schema=service)
@@ -50,3 +48,11 @@ async def fresh_schema(running: Servers, service: str, *migrations: Path) -> Asy
         yield pool
     finally:
         await pool.close()
+
+
+async def _empty(conn: asyncpg.Connection, tables: Sequence[str]) -> None:
+    """Truncate what holds a row: most tables hold none, and a truncate writes new files."""
+    asked = " union all ".join(f"select '{table}' where exists (select from {table})" for table in tables)  # noqa: S608
+    filled = [row[0] for row in await conn.fetch(asked)] if tables else []
+    if filled:
+        await conn.execute(f"truncate {', '.join(filled)} cascade")
