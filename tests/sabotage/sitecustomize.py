@@ -12,3 +12,4 @@ if sys.orig_argv[-2:] == ["delivery", "send"]:
     claiming._CLAIM = claiming._CLAIM.replace("and g.open", "")  # type: ignore[misc]
     claiming._PROBE = claiming._PROBE.replace("where g.open and", "where")  # type: ignore[misc]
     Control.may_send = lambda *_: True  # type: ignore[method-assign]
+    assert "g.open" not in claiming._CLAIM + claiming._PROBE, "the statements have changed: nothing would be broken"

@@ -2,9 +2,12 @@
 
 import asyncio
 
+import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from messaging.offsets import OffsetsMoved
+from messaging.pipeline import Pipeline
 from sluice_contracts import topics
 from structlog.testing import capture_logs
 
@@ -68,6 +71,37 @@ async def test_a_reader_whose_offset_another_has_moved_on_writes_nothing_and_sta
 
     assert set(await bench.effects()) == {"c0", "c4", "c5", "d1", "d2", "d3", "d4", "d5"}
     assert set((await bench.effects()).values()) == {1}
+
+
+@pytest.mark.parametrize("moved_to", [None, 9])
+async def test_a_batch_that_loses_its_partition_amid_a_retry_moves_nothing(bench: Bench, moved_to: int | None) -> None:
+    topic, key, value, _ = command("a", "c1")
+    record = ConsumerRecord(topic, 0, 5, 0, 0, key, value, None, 1, 1, ())
+    recorder, positions = Recorder(), {0: 5}
+    others: list[asyncio.Task[str]] = []
+    routes = commands_only(recorder).topics[COMMANDS]
+    standing = "update consumer_offset set next_offset = $2 where topic = $1 and partition = 0"
+    await bench.pool.execute(standing, COMMANDS, 5)
+
+    async def rebalance_and_deadlock() -> None:
+        recorder.before = None
+        positions.pop(0)
+        if moved_to is not None:
+            positions[0] = moved_to  # another owner got there, and the partition has come back to us since
+        others.append(asyncio.create_task(bench.pool.execute(standing, COMMANDS, 9)))
+        await bench.until("select exists (select from pg_locks where not granted)")  # behind our lock, first in line
+        raise asyncpg.DeadlockDetectedError
+
+    recorder.before = rebalance_and_deadlock
+    pipeline = Pipeline(NAME, NAME, bench.pool)
+    with pytest.raises(OffsetsMoved):
+        await pipeline.handle(routes, [record], positions)
+    await asyncio.gather(*others)
+
+    at = "select next_offset from consumer_offset where topic = $1 and partition = 0"
+    assert await bench.pool.fetchval(at, COMMANDS) == 9
+    assert positions == ({} if moved_to is None else {0: moved_to})
+    assert not await bench.effects()
 
 
 async def test_an_offset_beyond_the_end_of_the_log_stops_its_partition_with_an_alarm(bench: Bench) -> None:

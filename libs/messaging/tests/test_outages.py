@@ -154,8 +154,8 @@ async def test_a_batch_that_waits_for_the_database_does_not_count_as_a_reader_th
         await bench.send(command("a", "c1"))
         await asyncio.wait_for(begun.wait(), WAIT_SECONDS_MAX)
         consumer = service._readers[0]._consumer()
-        await asyncio.sleep(1.0)
-        assert service._readers[0]._consumer() is consumer
         await bench.settled(1)
+
+        assert service._readers[0]._consumer() is consumer
 
     assert await bench.effects() == {"c1": 1}

@@ -85,8 +85,11 @@ async def test_a_member_without_a_partition_is_spare_and_does_not_count_as_stuck
     async with bench.service(routes) as first, bench.service(routes) as second, bench.service(routes) as third:
         await until_spread([first, second, third])
         (spare,) = [reader for reader in map(reader_of, [first, second, third]) if not shares(reader)]
+        consumer = spare._consumer()
         spare._progress = monotonic() - 30
         await see(lambda: monotonic() - spare._progress < 5)
+
+        assert spare._consumer() is consumer
 
 
 def commands(start: int, end: int) -> list[RawRecord]:
