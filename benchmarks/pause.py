@@ -50,8 +50,7 @@ class Pause:
 
     @property
     def exact(self) -> bool:
-        """A send that had already left ends, and its enrollment's second step is then pending as well."""
-        return self.counted in {self.dropped, self.dropped + self.in_flight}
+        return self.counted == self.dropped
 
     @property
     def true(self) -> bool:

@@ -30,6 +30,8 @@ async def test_one_publishes_what_another_follows(stack: Stack, sluice: Sluice, 
     imported = await command_line.json("contacts-import", str(EXAMPLES / "contacts.csv"))
 
     async with running(sys.executable, str(EXAMPLES / "subscribe.py"), env=env) as subscriber:
+        await sluice.save("before-welcome", {})
+        await subscriber.line(lambda line: line.startswith("before-welcome"))
         first = await run(sys.executable, str(EXAMPLES / "publish.py"), env=env)
         again = await run(sys.executable, str(EXAMPLES / "publish.py"), env=env)
         await sluice.delete("welcome", wait="erased")

@@ -178,7 +178,6 @@ create index ended_sequence on ended (sequence_id);
 create table sequence_halt (
     sequence_id text        not null,
     epoch       bigint      not null,
-    dropped     bigint      not null check (dropped >= 0),
     in_flight   bigint      not null check (in_flight >= 0),
     erase       boolean     not null,          -- a deletion: erase once halted
     cause       jsonb       null,              -- null: nobody waits for a receipt (a tombstone, a fence)

@@ -5,12 +5,18 @@ from collections.abc import Sequence
 from messaging import Cause, Tx
 from sluice_contracts.delivery import ContactHalted, SequenceHalted
 
-from delivery.store import erasures, halts
+from delivery.store import books, erasures, halts
 
 
 async def give_sequences(tx: Tx, *, lapsed: Sequence[tuple[str, int]] = ()) -> int:
-    """Give the receipts of sequences that have halted, and begin to erase those that are deleted; how many."""
+    """Give the receipts of sequences that have halted, and begin to erase those that are deleted; how many.
+
+    What is dropped is counted now: a send that had already left may have planned the step after it meanwhile.
+    """
     halted = await halts.settle_sequences(tx.conn, lapsed=lapsed)
+    if not halted:
+        return 0
+    counted = await books.read(tx.conn, [one.halt.sequence_id for one in halted])
     erased = [one.halt for one in halted if one.halt.erases]
     if erased:
         await erasures.begin(tx.conn, erased)
@@ -19,7 +25,7 @@ async def give_sequences(tx: Tx, *, lapsed: Sequence[tuple[str, int]] = ()) -> i
             receipt = SequenceHalted(
                 sequence_id=one.halt.sequence_id,
                 epoch=one.halt.epoch,
-                dropped=one.halt.dropped,
+                dropped=counted[one.halt.sequence_id].pending,
                 in_flight=one.halt.in_flight,
                 halted_at=one.halted_at,
             )

@@ -108,7 +108,6 @@ def _owed(change: Change, counted: Mapping[str, Any], cause: Cause | None) -> ha
     return halts.SequenceHalt(
         sequence_id=change.gate.sequence_id,
         epoch=change.gate.epoch,
-        dropped=sequence_books.pending,
         in_flight=sequence_books.claimed,
         erases=change.erases,
         cause=None if cause is None else cause.to_dict(),

@@ -11,10 +11,10 @@ from chassis.pool import Conn
 from delivery.domain.ending import Owed
 
 _OWE_SEQUENCE: Final = """
-insert into sequence_halt (sequence_id, epoch, dropped, in_flight, erase, cause, closed_at)
-select sequence_id, epoch, dropped, in_flight, erase, cause, clock_timestamp()
-from unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], $6::jsonb[])
-    as row (sequence_id, epoch, dropped, in_flight, erase, cause)
+insert into sequence_halt (sequence_id, epoch, in_flight, erase, cause, closed_at)
+select sequence_id, epoch, in_flight, erase, cause, clock_timestamp()
+from unnest($1::text[], $2::bigint[], $3::bigint[], $4::boolean[], $5::jsonb[])
+    as row (sequence_id, epoch, in_flight, erase, cause)
 on conflict (sequence_id, epoch) do update set erase = sequence_halt.erase or excluded.erase
 """
 
@@ -45,7 +45,7 @@ where not exists (select from held where held.sequence_id = h.sequence_id and he
         select from unnest($1::text[], $2::bigint[]) as lapsed (sequence_id, epoch)
         where lapsed.sequence_id = h.sequence_id and lapsed.epoch = h.epoch
     )
-returning h.sequence_id, h.epoch, h.dropped, h.in_flight, h.erase, h.cause, clock_timestamp() as halted_at
+returning h.sequence_id, h.epoch, h.in_flight, h.erase, h.cause, clock_timestamp() as halted_at
 """
 
 _SETTLE_CONTACTS: Final = """
@@ -67,7 +67,6 @@ class SequenceHalt:
 
     sequence_id: str
     epoch: int
-    dropped: int
     in_flight: int
     erases: bool
     cause: Mapping[str, Any] | None
@@ -101,7 +100,6 @@ async def owe_sequences(conn: Conn, halts: Sequence[SequenceHalt]) -> None:
         _OWE_SEQUENCE,
         [halt.sequence_id for halt in halts],
         [halt.epoch for halt in halts],
-        [halt.dropped for halt in halts],
         [halt.in_flight for halt in halts],
         [halt.erases for halt in halts],
         [None if halt.cause is None else orjson.dumps(halt.cause).decode() for halt in halts],
@@ -144,7 +142,6 @@ async def settle_sequences(conn: Conn, *, lapsed: Sequence[tuple[str, int]] = ()
             SequenceHalt(
                 sequence_id=row["sequence_id"],
                 epoch=row["epoch"],
-                dropped=row["dropped"],
                 in_flight=row["in_flight"],
                 erases=row["erase"],
                 cause=None if row["cause"] is None else orjson.loads(row["cause"]),
