@@ -6,11 +6,12 @@ for their positions have moved on. So here positions are put back, the record is
 its place comes a record without content, which goes the way of all that cannot be read.
 """
 
+import asyncio
 from typing import Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from chassis.clock import monotonic
 
 log = structlog.get_logger()
 
@@ -37,32 +38,24 @@ class CarefulPoll:
                 return cornered
         if self._cornered:
             return {}
-        before = self._positions()
         try:
-            found: Records = await self._poll(timeout_ms=timeout_ms, max_records=max_records)
-        except (UnicodeDecodeError, KafkaError) as error:
+            return await self._take(timeout_ms=timeout_ms, max_records=max_records)
+        except UnicodeDecodeError:
             suspects = list(self._consumer._fetcher._records)
-            self._put_back(before)
-            if isinstance(error, KafkaError):
-                raise
             log.error("record_unreadable", partitions=[f"{at.topic}:{at.partition}" for at in suspects])
             self._cornered = dict.fromkeys(suspects, (max_records, max_records))
             return {}
-        return found
 
     async def _corner(self, partition: TopicPartition) -> Records:
         """Halve the poll of one partition until the record stands alone, then step over it."""
         most, left = self._cornered.pop(partition)
-        at = self._positions().get(partition)
-        if at is None:
-            return {}
         try:
-            found: Records = await self._poll(partition, timeout_ms=CORNER_MILLISECONDS, max_records=most)
+            found = await self._take(partition, timeout_ms=CORNER_MILLISECONDS, max_records=most)
         except UnicodeDecodeError:
-            self._put_back({partition: at})
             if most > 1:
                 self._cornered[partition] = most // 2, left
                 return {}
+            at = self._positions()[partition]
             log.critical("record_skipped", topic=partition.topic, partition=partition.partition, offset=at)
             self._consumer.seek(partition, at + 1)
             return {partition: [_stand_in(partition, at)]}
@@ -71,17 +64,40 @@ class CarefulPoll:
             self._cornered[partition] = most, left
         return found
 
+    async def _take(self, *partitions: TopicPartition, timeout_ms: int, max_records: int) -> Records:
+        """Take what is there, or comes in time; where that fails, every position is what it was."""
+        until = monotonic() + timeout_ms / 1_000
+        while True:
+            # Nobody else has a turn between these lines: a take-over that seeks meanwhile would be undone.
+            before = self._positions()
+            try:
+                found: Records = await self._poll(*partitions, timeout_ms=0, max_records=max_records)
+            except Exception:
+                self._put_back(before)
+                raise
+            left = until - monotonic()
+            if found or left <= 0:
+                return found
+            await self._arrival(left)
+
+    async def _arrival(self, seconds: float) -> None:
+        """Wait until something has been fetched, or the time is over."""
+        waiter = self._consumer._fetcher._create_fetch_waiter()
+        await asyncio.wait([waiter], timeout=seconds)
+        if waiter.done():
+            waiter.result()
+        else:
+            waiter.cancel()
+
     def _positions(self) -> dict[TopicPartition, int]:
         assignment = self._consumer._subscription.subscription.assignment
         states = {} if assignment is None else {at: assignment.state_value(at) for at in assignment.tps}
-        return {at: state.position for at, state in states.items() if state.has_valid_position and not state.paused}
+        return {at: state.position for at, state in states.items() if state.has_valid_position}
 
     def _put_back(self, before: dict[TopicPartition, int]) -> None:
-        now = self._positions()
-        for partition, position in before.items():
-            if partition in now:
-                # Also where it has not moved: what is buffered of it has to be fetched anew.
-                self._consumer.seek(partition, position)
+        for partition, position in self._positions().items():
+            if before.get(partition, position) != position:
+                self._consumer.seek(partition, before[partition])
 
 
 def _stand_in(partition: TopicPartition, offset: int) -> ConsumerRecord:
