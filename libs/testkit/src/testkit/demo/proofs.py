@@ -38,6 +38,8 @@ class Pair(NamedTuple):
 
     step_id: str
     before: Arrival
+    ended_at: datetime
+    """When the first of the two was booked: what the delay of the second counts from."""
     after: Arrival
     due_at: datetime
 
@@ -82,9 +84,9 @@ def order(seen: Observer) -> Proof:
 def remaining_delays(seen: Observer, *, paused_at: datetime, resumed_at: datetime) -> Proof:
     """I7: whoever waited while it was paused waits as long as before, plus the pause."""
     stood = resumed_at - paused_at
-    waited = [pair for pair in _pairs(seen) if pair.before.at < paused_at and pair.after.at > resumed_at]
+    waited = [pair for pair in _pairs(seen) if pair.ended_at < paused_at and pair.after.at > resumed_at]
     early = sum(pair.after.at - pair.before.at - stood < DELAYS[pair.step_id] for pair in waited)
-    off = sorted(abs((p.due_at - p.before.at - stood - DELAYS[p.step_id]).total_seconds()) for p in waited)
+    off = sorted(abs((p.due_at - p.ended_at - stood - DELAYS[p.step_id]).total_seconds()) for p in waited)
     on_time = sum(seconds < ON_TIME_SECONDS for seconds in off)
     typical = f"{1000 * off[len(off) // 2]:.0f} ms" if off else "–"
     return Proof(
@@ -166,10 +168,10 @@ def _pairs(seen: Observer) -> Iterator[Pair]:
     for arrival in seen.arrivals:
         first.setdefault(arrival.message_id, arrival)
     for steps in seen.by_contact.values():
-        before: Arrival | None = None
+        before: tuple[Arrival, datetime] | None = None
         for step_id in script.STEPS:
             event = steps.get(step_id, {})
             came = first.get(event.get("message_id", ""))
             if before is not None and came is not None and "due_at" in event:
-                yield Pair(step_id, before, came, parse_timestamp(event["due_at"]))
-            before = came
+                yield Pair(step_id, *before, came, parse_timestamp(event["due_at"]))
+            before = None if came is None else (came, parse_timestamp(event["occurred_at"]))
