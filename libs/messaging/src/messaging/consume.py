@@ -34,8 +34,8 @@ ESCAPE_SECONDS: Final = (0.2, 30.0)
 FETCH_WAIT_MILLISECONDS: Final = 250
 SESSION_MILLISECONDS_MAX: Final = 6_000
 """The shortest that a broker accepts by default: so long are the partitions of a killed process unheard."""
-WAIT_MILLISECONDS: Final = {True: 5, False: 20}
-"""How long the poll of an urgent topic, and of any other, waits and then rests: half of it is lateness."""
+REST_MILLISECONDS: Final = 5
+"""How long FastStream rests after a poll that brought nothing; what comes meanwhile is late by that."""
 
 
 class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships no types
@@ -61,7 +61,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             session_timeout_ms=SESSION_MILLISECONDS_MAX,
             heartbeat_interval_ms=SESSION_MILLISECONDS_MAX // 4,
             max_records=BATCH_RECORDS_MAX,
-            batch_timeout_ms=WAIT_MILLISECONDS[routes.urgent],
+            batch_timeout_ms=REST_MILLISECONDS,
             fetch_max_wait_ms=FETCH_WAIT_MILLISECONDS,
             partition_assignment_strategy=(StickyPartitionAssignor,),
             listener=self,

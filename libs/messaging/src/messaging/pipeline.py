@@ -185,9 +185,10 @@ class Pipeline:
     async def _handle(
         self, routes: TopicRoutes, todo: Sequence[Inbound], tx: Tx, outcomes: Counter[tuple[str, str]]
     ) -> None:
-        messages = [inbound.message for inbound in todo if inbound.message is not None and inbound.broken is None]
-        if messages and routes.lock is not None:
-            await routes.lock(messages, tx)
+        readable = [inbound for inbound in todo if inbound.broken is None]
+        touched = [what for inbound in readable if (what := inbound.message or inbound.tombstone) is not None]
+        if touched and routes.lock is not None:
+            await routes.lock(touched, tx)
             tx.now = await tx.conn.fetchval(_NOW)
         for inbound in todo:
             if inbound.refused is not None and inbound.cause is not None and inbound.broken is None:

@@ -7,12 +7,13 @@ from typing import Any
 from sluice_contracts import topics
 from sluice_contracts.base import Message as Contract
 
-from messaging.model import Batch, Fence, Message, Tombstone
+from messaging.model import Batch, Fence, Tombstone
 from messaging.tx import Tx
 
 Handler = Callable[[Batch[Any], Tx], Awaitable[None]]
 TombstoneHandler = Callable[[Sequence[Tombstone], Tx], Awaitable[None]]
-Locker = Callable[[Sequence[Message[Any]], Tx], Awaitable[None]]
+Locker = Callable[[Sequence[Any], Tx], Awaitable[None]]
+"""Takes messages; of a compacted topic tombstones too."""
 Fencer = Callable[[Sequence[Fence], Tx], Awaitable[None]]
 
 WEIGHT_MAX = 1_000
@@ -37,11 +38,6 @@ class TopicRoutes:
     def commands(self) -> bool:
         """Whether its records are answered."""
         return self.topic in topics.COMMAND_TOPICS
-
-    @property
-    def urgent(self) -> bool:
-        """Whether what it carries must be heard at once."""
-        return self.topic in topics.URGENT or self.topic == topics.ENROLLMENT_REMOVALS
 
 
 class Routes:

@@ -4,7 +4,7 @@ from collections.abc import Sequence as Rows
 from functools import partial
 from typing import Any
 
-from messaging import Message, Routes, Tx
+from messaging import Message, Routes, Tombstone, Tx
 from sluice_contracts import delivery, enrollment, topics
 from sluice_contracts.erasure import ContactErased, SequenceErased
 from sluice_contracts.sequences import (
@@ -63,9 +63,9 @@ def build(settings: SequencesSettings) -> Routes:
     return routes
 
 
-async def lock_sequences(messages: Rows[Message[Any]], tx: Tx) -> None:
+async def lock_sequences(records: Rows[Message[Any] | Tombstone], tx: Tx) -> None:
     """Take the rows of all sequences that a transaction is about, sorted."""
-    await sequences.lock(tx.conn, [message.key for message in messages])
+    await sequences.lock(tx.conn, [record.key for record in records])
 
 
 def _commands(routes: Routes, settings: SequencesSettings) -> None:

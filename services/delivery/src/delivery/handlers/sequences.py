@@ -19,7 +19,7 @@ Caused = tuple[Change, Cause | None]
 _ID: Final = re.compile(ID_PATTERN)
 
 
-async def hold_gates(_: Sequence[Message[Any]], tx: Tx) -> None:
+async def hold_gates(_: Sequence[Message[Any] | Tombstone], tx: Tx) -> None:
     """Claims and entries that rely on a gate are over before one changes."""
     await locks.hold_gates(tx.conn)
 
@@ -38,7 +38,6 @@ async def on_sequence_state(states: Batch[SequenceState], tx: Tx) -> None:
 
 async def on_sequence_gone(tombstones: Sequence[Tombstone], tx: Tx) -> None:
     """The key is gone: whatever is still here of it is stopped and erased, and nothing late brings it back."""
-    await locks.hold_gates(tx.conn)
     named = [tombstone.key for tombstone in tombstones if _ID.fullmatch(tombstone.key)]
     gone = await gates.gone(tx.conn, named)
     keys = [key for key in named if key not in gone]

@@ -26,7 +26,7 @@ class Halter:
     async def go_round(self) -> bool:
         """Give every receipt that can be given."""
         async with self._service.pool.acquire() as conn:
-            sequences, contacts = await halts.owed_sequences(conn), await halts.owed_contacts(conn)
+            sequences, contacts = await halts.owed(conn)
         lapsed_sequences, lapsed_contacts = self._sequences.lapsed(sequences), self._contacts.lapsed(contacts)
         if sequences or contacts:
             async with self._service.begin() as tx:

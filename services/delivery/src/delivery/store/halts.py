@@ -28,9 +28,11 @@ from jsonb_to_recordset($1::jsonb) as row (removal_id text, contact_id text, enr
 on conflict (removal_id) do nothing
 """
 
-_OWED_SEQUENCES: Final = "select sequence_id, epoch from sequence_halt"
-
-_OWED_CONTACTS: Final = "select removal_id from contact_halt"
+_OWED: Final = """
+select sequence_id, epoch, null as removal_id from sequence_halt
+union all
+select null, null, removal_id from contact_halt
+"""
 
 # What is claimed is found through the claims, which are few; as an array, so that no plan walks through the queue. A
 # row that bears no token is booked, and one of a later epoch is another claim's.
@@ -124,14 +126,10 @@ async def owe_contacts(conn: Conn, receipts: Sequence[tuple[Owed, Mapping[str, A
     await conn.execute(_OWE_CONTACTS, orjson.dumps(rows).decode())
 
 
-async def owed_sequences(conn: Conn) -> list[tuple[str, int]]:
-    """The stops (sequence, epoch) that are owed a receipt."""
-    return [(row[0], row[1]) for row in await conn.fetch(_OWED_SEQUENCES)]
-
-
-async def owed_contacts(conn: Conn) -> list[str]:
-    """The removals that are owed a receipt."""
-    return [row[0] for row in await conn.fetch(_OWED_CONTACTS)]
+async def owed(conn: Conn) -> tuple[list[tuple[str, int]], list[str]]:
+    """The stops (sequence, epoch) and the removals that are owed a receipt."""
+    rows = await conn.fetch(_OWED)
+    return [(row[0], row[1]) for row in rows if row[2] is None], [row[2] for row in rows if row[2] is not None]
 
 
 async def settle_sequences(conn: Conn, *, lapsed: Sequence[tuple[str, int]] = ()) -> list[HaltedSequence]:

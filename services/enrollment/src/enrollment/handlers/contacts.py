@@ -16,10 +16,11 @@ from enrollment.store import blocks, clock, contacts, enrollments, parked
 from enrollment.store.contacts import Heard
 
 
-async def lock_contacts(messages: Sequence[Message[ContactState]], tx: Tx) -> None:
+async def lock_contacts(records: Sequence[Message[ContactState] | Tombstone], tx: Tx) -> None:
     """Lock the contacts, sorted, unless the one statement that takes them over does just that."""
-    named = {message.key for message in messages}
-    if len(named) < len(messages) or len({type(message.data) for message in messages}) > 1:
+    named = {record.key for record in records if re.fullmatch(ID_PATTERN, record.key)}
+    kinds = {type(record.data) if isinstance(record, Message) else Tombstone for record in records}
+    if len(named) < len(records) or len(kinds) > 1 or Tombstone in kinds:
         await contacts.lock_known_or_not(tx.conn, named)
 
 
@@ -55,8 +56,6 @@ async def on_contact_gone(gone: Sequence[Tombstone], tx: Tx) -> None:
     keys = [one.key for one in gone]
     if not keys:
         return
-    await contacts.lock_known_or_not(tx.conn, keys)
-    tx.now = await clock.now(tx.conn)
     known = await contacts.load(tx.conn, keys)
     decided = [(one, forget(known[one.key], partition=one.partition, offset=one.offset).state) for one in gone]
     newly = [one for one, state in decided if state is not None]

@@ -12,9 +12,9 @@ from enrollment.store import clock, erasures, sequences
 from enrollment.store.erasures import Erasure
 
 
-async def lock_sequences(messages: Many[Message[SequenceState]], tx: Tx) -> None:
+async def lock_sequences(records: Many[Message[SequenceState] | Tombstone], tx: Tx) -> None:
     """Wait for everybody who is entering: the clock read after this is when entry closed."""
-    await sequences.exclude(tx.conn, list({message.key for message in messages}))
+    await sequences.exclude(tx.conn, list({record.key for record in records if is_id(record.key)}))
 
 
 async def on_sequence(news: Batch[SequenceState], tx: Tx) -> None:
@@ -47,7 +47,6 @@ async def on_sequence_gone(gone: Many[Tombstone], tx: Tx) -> None:
     """Erase what is gone; where its deletion was heard, that is under way or done."""
     gone = [one for one in gone if is_id(one.key)]
     keys = [one.key for one in gone]
-    await sequences.exclude(tx.conn, keys)
     known = await sequences.load(tx.conn, keys)
     states = [(vanish(known.get(one.key)).state, cause_of(one)) for one in gone]
     vanished = [(state, cause) for state, cause in states if state is not None]

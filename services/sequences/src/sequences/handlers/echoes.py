@@ -1,9 +1,11 @@
 """This service reads its own compacted topics: a stale record that lands last must not have the last word."""
 
+import re
 from collections.abc import Sequence as Rows
 
 from messaging import Batch, Cause, Fence, Tombstone, Tx
 from sluice_contracts import topics
+from sluice_contracts.base import ID_PATTERN
 from sluice_contracts.sequences import SequenceState, VersionPublished
 
 from sequences.domain.sequence import announced_again, changed
@@ -20,8 +22,7 @@ async def on_own_event(events: Batch[SequenceState], tx: Tx) -> None:
 
 async def on_own_tombstone(tombstones: Rows[Tombstone], tx: Tx) -> None:
     """Say the current state again where a tombstone that is not ours lies over it."""
-    keys = sorted(tombstone.key for tombstone in tombstones)
-    await sequences.lock(tx.conn, keys)
+    keys = [tombstone.key for tombstone in tombstones]
     current = await sequences.load(tx.conn, keys)
     causes = {t.key: Cause(source=t.topic, id=f"{t.partition}:{t.offset}") for t in tombstones}
     await _announce([key for key in keys if key in current and not current[key].gone], tx, causes)
@@ -32,7 +33,8 @@ async def on_unreadable(fences: Rows[Fence], tx: Tx) -> None:
 
     Readers have closed what such a record names. One that says it is ours is left: saying it again would not end.
     """
-    causes = {fence.key: fence.cause for fence in fences if fence.cause.source != tx.source}
+    named = [fence for fence in fences if re.fullmatch(ID_PATTERN, fence.key)]
+    causes = {fence.key: fence.cause for fence in named if fence.cause.source != tx.source}
     await sequences.lock(tx.conn, sorted(causes))
     current = (await sequences.load(tx.conn, sorted(causes))).values()
     newer = [changed(sequence, now=tx.now) for sequence in current if not sequence.gone]
