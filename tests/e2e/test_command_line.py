@@ -72,7 +72,7 @@ async def test_a_campaign_manager_takes_a_sequence_through_its_whole_life(
     assert resumed["running"]
     assert len(removed["removed"]) == 1
     assert set(deleted["rows"]) == {"sequences", "enrollment", "delivery"}
-    assert (gone.code, gone.stderr.strip()) == (2, f"There is no sequence {name}.")
+    assert (gone.code, gone.stderr.strip()) == (1, "Refused (not_found): there is no such sequence")
 
 
 async def test_what_a_person_reads_is_a_sentence_and_a_table(

@@ -186,10 +186,10 @@ def test_show_says_for_whom_a_deletion_waits(run: CommandLine, write: Write) -> 
     assert "sequences, delivery" in result.stdout
 
 
-def test_what_is_not_there_is_a_usage_error(run: CommandLine) -> None:
+def test_what_is_not_there_is_refused_as_a_command_would_be(run: CommandLine) -> None:
     result = run("show", "nothing")
 
-    assert (result.exit_code, result.stderr) == (2, "There is no sequence nothing.\n")
+    assert (result.exit_code, result.stderr) == (1, "Refused (not_found): there is no such sequence\n")
 
 
 def test_one_contact_or_a_file_is_enrolled(run: CommandLine, services: Any, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sluice_contracts.sequences import SequenceState
 
 from sluice.cli.frame import Session, Usage, command
 from sluice.cli.screen import is_terminal
+from sluice.errors import CommandRefused
 from sluice.state import ERASING_SERVICES
 from sluice.table import UnusableFile
 
@@ -209,7 +210,7 @@ async def show(
     async with session.open() as sluice:
         state = await sluice.sequence(sequence_id)
         if state is None:
-            raise Usage(f"There is no sequence {sequence_id}.")
+            raise CommandRefused("not_found", "there is no such sequence")
         erased = sorted(await sluice.erased_by(sequence_id)) if state.status == "deleted" else []
     if definition:
         _show_definition(session, state)
@@ -225,7 +226,7 @@ async def show(
 def _show_definition(session: Session, state: SequenceState) -> None:
     found = state.draft if state.draft is not None else state.published
     if found is None:
-        raise Usage(f"{state.sequence_id} has no definition any more.")
+        raise CommandRefused("deleted", "the sequence has no definition any more")
     if session.screen.as_json:
         session.screen.write_json(found)
     else:

@@ -7,7 +7,7 @@ from delivery.channels.settings import ChannelSettings
 from delivery.channels.webhook import WebhookChannel
 from delivery.channels.whatsapp import WhatsAppChannel
 
-NULL_ROOM = 256
+NULL_ROOM = 1_000  # two claims of the largest size: while one is sent the next is made
 
 
 def build(settings: ChannelSettings) -> dict[str, Channel]:
