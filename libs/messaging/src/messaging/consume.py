@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 BATCH_RECORDS_MAX: Final = 500
 BEAT_SECONDS: Final = 0.2
+CONFIRM_SECONDS_MAX: Final = 0.5
 POLL_FRESH_MILLISECONDS_MAX: Final = 1_500
 STALL_SECONDS_MAX: Final = 60.0
 RESTART_SECONDS_MAX: Final = 60.0
@@ -191,6 +192,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             log.error(
                 "records_lost", topic=self.topic, partition=partition.partition, stored=stored, beginning=beginning
             )
+            if self._routes.fence is not None:  # stops may have been among them
+                await offsets.withhold(conn, self.topic, partition.partition)
             await offsets.skip(conn, self.topic, Move(partition.partition, stored, beginning))
             stored = beginning
         consumer.seek(partition, stored)
@@ -216,7 +219,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             wanted = self._positions.get(partition.partition)
             polled = consumer.last_poll_timestamp(partition)
             high = consumer.highwater(partition)
-            if wanted is None or high is None or polled is None or now - polled > POLL_FRESH_MILLISECONDS_MAX:
+            if wanted is None or high is None or polled is None or not 0 <= now - polled <= POLL_FRESH_MILLISECONDS_MAX:
                 continue
             self._progress = monotonic()
             if wanted >= high or self._position(partition.partition) >= high:
@@ -228,18 +231,22 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         name = f"reader:{self.topic}"
         while not stop.is_set():
             self._health.beat(name, every_seconds_max=STALL_SECONDS_MAX * 2)
-            done = self.caught_up()
-            if done and self._routes.heartbeat:
-                await self._confirm(done)
+            if self.caught_up() and self._routes.heartbeat:
+                await self._confirm()
             # A batch under way waits for the database, not for Kafka.
             if not self._busy and monotonic() - self._progress > STALL_SECONDS_MAX:
                 await self._restart()
             await sleep_unless(stop, BEAT_SECONDS)
 
-    async def _confirm(self, done: dict[int, int]) -> None:
+    async def _confirm(self) -> None:
+        """Look again once the connection is there: a beat that waited for one would vouch for what was true before."""
         try:
-            async with self._pipeline.pool.acquire() as conn, conn.transaction():
-                await offsets.beat(conn, self.topic, done)
+            async with (
+                asyncio.timeout(CONFIRM_SECONDS_MAX),
+                self._pipeline.pool.acquire() as conn,
+                conn.transaction(),
+            ):
+                await offsets.beat(conn, self.topic, self.caught_up())
         except Exception as error:
             log.warning("heartbeat_failed", topic=self.topic, error=type(error).__name__)
             await sleep(BEAT_SECONDS)

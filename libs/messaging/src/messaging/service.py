@@ -110,9 +110,11 @@ class Service:
     async def _sweep(self, stop: asyncio.Event) -> None:
         """Forget what is older than every topic that could repeat it."""
         while not stop.is_set():
+            gone = 0
             try:
                 async with self.pool.acquire() as conn:
-                    await inbox.forget(conn, older_than=INBOX_KEPT, limit=INBOX_SWEEP_ROWS_MAX)
+                    gone = await inbox.forget(conn, older_than=INBOX_KEPT, limit=INBOX_SWEEP_ROWS_MAX)
             except Exception as error:
                 log.warning("inbox_not_swept", error=type(error).__name__)
-            await sleep_unless(stop, INBOX_SWEEP_SECONDS)
+            if gone < INBOX_SWEEP_ROWS_MAX:
+                await sleep_unless(stop, INBOX_SWEEP_SECONDS)

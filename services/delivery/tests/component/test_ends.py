@@ -4,11 +4,21 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 pytestmark = pytest.mark.stack
 
 World = Any
+
+UNKNOWN = "00000000-0000-8000-a000-000000000000"
+STOPPED = {
+    "contact_id": "c",
+    "sequence_id": "s",
+    "version": 1,
+    "occurred_at": "2026-03-01T12:00:00Z",
+    "reason": "success",
+}
 
 
 async def set_up(world: World, *contacts: str) -> list[str]:
@@ -193,19 +203,23 @@ async def test_ends_in_a_record_that_cannot_be_read_hold_and_the_record_is_kept(
     assert await world.books() == {"planned": 1, "dropped": 1}
 
 
+@pytest.mark.parametrize(
+    "named", [{}, {"enrollment_ids": [{"id": "x"}]}, {"enrollment_ids": "x"}, {"enrollment_id": 7}]
+)
+async def test_an_end_that_does_not_say_whose_it_is_withholds_the_heartbeat(world: World, named: Any) -> None:
+    await set_up(world, "c")
+    topic, key, value = world.record("EnrollmentStopped", STOPPED | {"enrollment_id": UNKNOWN})
+    broken = orjson.dumps(orjson.loads(value) | {"data": named})
+
+    said = await world.hear((topic, key, broken))
+
+    assert [one.type for one in said] == ["quarantined"]
+    assert await world.rows("consumer_offset", "withheld") == 1
+
+
 async def test_a_broken_end_whose_key_no_database_takes_is_fenced_all_the_same(world: World) -> None:
     (entered,) = await set_up(world, "c")
-    topic, _, value = world.record(
-        "EnrollmentStopped",
-        {
-            "enrollment_id": entered,
-            "contact_id": "c",
-            "sequence_id": "s",
-            "version": 1,
-            "occurred_at": "2026-03-01T12:00:00Z",
-            "reason": "success",
-        },
-    )
+    topic, _, value = world.record("EnrollmentStopped", STOPPED | {"enrollment_id": entered})
 
     said = await world.hear((topic, b"c\x00", value))
 

@@ -203,6 +203,33 @@ async def test_an_enrollment_heard_late_starts_at_the_active_clock_of_its_entry(
     assert [(await world.row(one))["base_active"] for one in entered] == [NOON, NOON + 3 * HOUR]
 
 
+async def test_an_entry_after_a_resume_that_is_not_heard_yet_is_planned_once_it_is(world: World) -> None:
+    await world.sequence()
+    await world.pause(at=NOON)
+
+    (entered,) = await world.enroll("c", at=NOON + 3 * HOUR)
+    await world.go("planner")
+    before = await world.row(entered)
+    await world.resume(paused=NOON, resumed=NOON + HOUR)
+    await world.go("planner")
+
+    assert before["lane"] is None
+    assert (await world.row(entered))["base_active"] == NOON + 2 * HOUR
+
+
+async def test_an_entry_into_a_version_that_is_not_heard_yet_waits_for_it(world: World) -> None:
+    await world.sequence()
+
+    (entered,) = await world.enroll("c", version=2)
+    await world.go("planner")
+    before = await world.row(entered)
+    await world.sequence(version=2)
+    await world.go("planner")
+
+    assert (before["lane"], before["version"]) == (None, None)
+    assert (await world.row(entered))["version"] == 2
+
+
 async def test_an_older_state_opens_nothing(world: World) -> None:
     await world.sequence(state_version=5)
     await world.pause(state_version=6)

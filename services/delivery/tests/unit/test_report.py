@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from delivery.domain.report import Report, read_reports
+from delivery.domain.report import Report, opaque, read_reports
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +25,7 @@ def post(*statuses: Any) -> dict[str, Any]:
 def test_a_report_is_known_by_the_id_that_we_had_given(said: str, kind: str) -> None:
     found = read_reports(post({"id": "wamid", "status": said, "biz_opaque_callback_data": "m"}))
 
-    assert found == [Report("m", kind, "wamid")]  # type: ignore[arg-type]
+    assert found == [Report("m", kind, opaque("wamid"))]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from delivery.channels.base import Outcome, Outgoing, Result, WhatsAppContent, u
 from delivery.channels.http import Answer, GatedBody, post
 from delivery.channels.settings import ChannelSettings
 from delivery.channels.whatsapp_codes import verdict
+from delivery.domain.report import opaque
 
 _NUMBER: Final = re.compile(r"\+?[0-9]{5,20}")
 _PUNCTUATION: Final = re.compile(r"[ ().-]")
@@ -97,7 +98,7 @@ def _judge(answer: Answer) -> Result:
         provider_message_id = _message_id(fields)
         if provider_message_id is None:
             return Result.unknown("answer_invalid", "taken, but the answer names no message")
-        return Result.sent(provider_message_id)
+        return Result.sent(opaque(provider_message_id))
     error = fields.get("error")
     code = error.get("code") if isinstance(error, dict) else None
     if isinstance(code, int) and not isinstance(code, bool):

@@ -43,10 +43,22 @@ class Known:
         """The sequence's active clock at that moment; the gate must be known."""
         return self.gates[sequence_id].clock(self.clocks.get(sequence_id, ())).at(moment)
 
+    def knows_of(self, sequence_id: str, *, version: int, at: datetime) -> bool:
+        """Whether the gate is as new as an entry into this version at that moment.
+
+        Topics are not ordered among each other. Nobody enters while a sequence is paused: who has entered later was let
+        in after a resume that has not been heard here yet, and the clock would still stand for them.
+        """
+        gate = self.gates.get(sequence_id)
+        if gate is None or gate.version is None or gate.version < version:
+            return False
+        return gate.paused_at is None or at <= gate.paused_at
+
 
 def enter(enrolled: ContactEnrolled, known: Known) -> Entry:
-    """Plan the first message, in the newest version; later, where the sequence's definition is not known yet."""
-    newest = known.newest(enrolled.sequence_id)
+    """Plan the first message, in the newest version; later, where what the entry was decided on is not known yet."""
+    heard = known.knows_of(enrolled.sequence_id, version=enrolled.version, at=enrolled.occurred_at)
+    newest = known.newest(enrolled.sequence_id) if heard else None
     base = enrolled.occurred_at if newest is None else known.active_at(enrolled.sequence_id, enrolled.occurred_at)
     planned = None if newest is None else plan(Position(base), newest)
     assert not isinstance(planned, Finished), "a published definition has a step"

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from messaging import derive
+
 Kind = Literal["delivered", "read", "bounced"]
 
 _KINDS: Final[Mapping[str, Kind]] = {"delivered": "delivered", "read": "read", "failed": "bounced"}
 """`sent` says nothing that the answer to the call did not say."""
-
-
-PROVIDER_ID_LENGTH_MAX: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,11 @@ def read_reports(document: Any) -> list[Report]:
     return [report for status in _statuses(document) if (report := _report(status)) is not None]
 
 
+def opaque(provider_message_id: str) -> str:
+    """What is kept and told of WhatsApp's id of a message: the id itself holds the recipient's number, in base64."""
+    return derive("whatsapp", provider_message_id)
+
+
 def _statuses(document: Any) -> Iterator[Any]:
     for entry in _list(document, "entry"):
         for change in _list(entry, "changes"):
@@ -46,7 +50,6 @@ def _report(status: Any) -> Report | None:
     match status:
         case {"status": str(said), "biz_opaque_callback_data": str(message_id)} if said in _KINDS:
             provider = status.get("id")
-            known = isinstance(provider, str) and len(provider) <= PROVIDER_ID_LENGTH_MAX and "\0" not in provider
-            return Report(message_id, _KINDS[said], provider if known else None)
+            return Report(message_id, _KINDS[said], opaque(provider) if isinstance(provider, str) else None)
         case _:
             return None

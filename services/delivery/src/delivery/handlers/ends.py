@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from messaging import Batch, Fence, Message, Tx
-from sluice_contracts.enrollment import ContactRemoved, EnrollmentStopped
+from sluice_contracts.enrollment import ContactRemoved, EnrollmentStopped, EntryClosed
 
 from delivery.domain.ending import Held, Removal, end, owe
 from delivery.handlers.receipts import give_contacts
@@ -40,10 +40,17 @@ async def on_enrollment_stopped(stops: Batch[EnrollmentStopped], tx: Tx) -> None
     await _end(tx, set(named), await _hold(tx, named))
 
 
+class Unheard(Exception):
+    """A record that may end enrollments, and does not say which: whoever reads on would pass over a stop."""
+
+
 async def fence_ends(fences: Sequence[Fence], tx: Tx) -> None:
-    """End the enrollments that a record names which could not be handled; nobody is told."""
+    """End the enrollments that a record names which could not be handled; nobody is told.
+
+    Raises Unheard where one is not named: then the partition's heartbeat is withheld.
+    """
     await locks.hold_entry(tx.conn)
-    named: dict[str, tuple[str | None, str | None]] = {one: (None, None) for f in fences for one in _named(f.data)}
+    named: dict[str, tuple[str | None, str | None]] = {one: (None, None) for f in fences for one in _named(f)}
     await _end(tx, set(named), await _hold(tx, named))
 
 
@@ -64,7 +71,14 @@ def _removal(data: ContactRemoved) -> Removal:
     return Removal(data.removal_id, data.contact_id, frozenset(data.enrollment_ids), data.sequence_id, data.campaign)
 
 
-def _named(data: Mapping[str, Any]) -> list[str]:
+def _named(fence: Fence) -> list[str]:
     """The enrollments of a record of which nothing else may be right."""
-    named = data.get("enrollment_ids", [data.get("enrollment_id")])
-    return [one for one in named if isinstance(one, str) and _UUID.fullmatch(one)] if isinstance(named, list) else []
+    if fence.cause.type == EntryClosed.TYPE:
+        return []
+    named = fence.data.get("enrollment_ids", [fence.data.get("enrollment_id")])
+    if not isinstance(named, list):
+        raise Unheard
+    ids = [one for one in named if isinstance(one, str) and _UUID.fullmatch(one)]
+    if len(ids) < len(named):
+        raise Unheard
+    return ids

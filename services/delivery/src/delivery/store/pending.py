@@ -51,13 +51,15 @@ _HALT: Final = """
 update pending set halted = true where enrollment_id = any($1::uuid[]) and token is not null and not halted
 """
 
+# Of those that were never planned, the ones whose entry the gate knows of (`Known.knows_of`).
 _UNPLANNED: Final = """
 select p.enrollment_id::text as enrollment_id, p.sequence_id, p.contact_id, p.entered_version, p.version, p.step_id,
     p.base_active, p.ended
 from gate g cross join lateral (
     select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, base_active, ended
     from pending
-    where sequence_id = g.sequence_id and lane is null
+    where sequence_id = g.sequence_id and lane is null and entered_version <= g.version
+        and (version is not null or g.paused_at is null or base_active <= g.paused_at)
     limit $1 for update skip locked
 ) as p
 where g.version is not null and g.status <> 'deleted'
