@@ -207,6 +207,19 @@ def test_one_contact_or_a_file_is_enrolled(run: CommandLine, services: Any, tmp_
     assert both.exit_code == 2
 
 
+@pytest.mark.parametrize("content", ["contact_id\nc-1\n", "contact_id\nno id\n"])
+def test_a_file_of_which_somebody_was_not_let_in_is_told_apart(
+    run: CommandLine, services: Any, tmp_path: Path, content: str
+) -> None:
+    services.results["EnrollContacts"] = lambda _: {"enrolled": 0, "refused": {"not_found": 1}}
+    file = tmp_path / "contacts.csv"
+    file.write_text(content)
+
+    result = run("enroll", "welcme", "--file", str(file))
+
+    assert result.exit_code == 1
+
+
 def test_a_half_sent_file_says_how_to_go_on_and_then_does(run: CommandLine, services: Any, tmp_path: Path) -> None:
     services.results["EnrollContacts"] = lambda event: {"enrolled": len(event.data["contact_ids"]), "refused": {}}
     file = tmp_path / "contacts.csv"

@@ -9,7 +9,7 @@ from sluice import Event, Sluice, runs
 from sluice.imports import EnrollReport, FileEnrollment
 from sluice.memory import MemoryTransport
 from sluice.runs import Run, RunNotKept
-from sluice.table import content_hash
+from sluice.table import UnusableFile, content_hash
 from sluice.transport import Transport
 
 
@@ -166,3 +166,17 @@ async def test_repeated_and_invalid_ids_are_left_out(services: Any, tmp_path: Pa
         (4, "contact_id"),
     ]
     assert json.loads(json.dumps(services.commands[0].data))["contact_ids"] == ["c-1", "c-3"]
+
+
+@pytest.mark.parametrize("content", ["", "id\nada\n", "contact_id,contact_id\nada,ada\n"])
+async def test_a_file_that_names_no_contacts_is_refused_in_a_sentence_and_leaves_no_run(
+    tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "contacts.csv"
+    file.write_text(content)
+    run = begun(tmp_path, file)
+
+    with pytest.raises(UnusableFile):
+        await enroll(MemoryTransport(), file, run)
+
+    assert not run.file.exists()

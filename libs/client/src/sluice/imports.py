@@ -14,7 +14,7 @@ from sluice.client import Sluice
 from sluice.contacts import INVALID_KEPT_MAX
 from sluice.errors import AnswerTimeout, CommandRefused, Unreachable
 from sluice.runs import Run
-from sluice.table import ID_COLUMN, InvalidLine, lines
+from sluice.table import ID_COLUMN, InvalidLine, UnusableFile, lines
 
 CHUNK_CONTACTS_MAX: Final = 1_000
 IN_FLIGHT_CHUNKS_MAX: Final = 8
@@ -74,19 +74,30 @@ class FileEnrollment:
         self._places = asyncio.Semaphore(IN_FLIGHT_CHUNKS_MAX)
 
     async def enroll(self, *, on_progress: Callable[[EnrollReport], None] = lambda _: None) -> EnrollReport:
-        """Enroll the whole file. After a chunk without an answer no more are sent; those under way are waited for."""
+        """Enroll the whole file. After a chunk without an answer no more are sent; those under way are waited for.
+
+        Raises UnusableFile, once what was sent before that was found out has its answers.
+        """
+        unusable: UnusableFile | None = None
         async with asyncio.TaskGroup() as group:
-            for number, contact_ids in enumerate(self._chunks()):
-                await self._places.acquire()
-                if self.report.unanswered:
-                    self._places.release()
-                    break
-                group.create_task(self._send(number, contact_ids, on_progress))
-            else:
-                self.report.read_to_end = True
-        if self.report.done:
+            try:
+                await self._send_all(group, on_progress)
+            except UnusableFile as error:
+                unusable = error
+        if self.report.done or not self.report.chunks_sent:
             self.run.finish()
+        if unusable is not None:
+            raise unusable
         return self.report
+
+    async def _send_all(self, group: asyncio.TaskGroup, on_progress: Callable[[EnrollReport], None]) -> None:
+        for number, contact_ids in enumerate(self._chunks()):
+            await self._places.acquire()
+            if self.report.unanswered:
+                self._places.release()
+                return
+            group.create_task(self._send(number, contact_ids, on_progress))
+        self.report.read_to_end = True
 
     async def _send(self, number: int, contact_ids: list[str], on_progress: Callable[[EnrollReport], None]) -> None:
         report = self.report

@@ -146,6 +146,10 @@ async def contacts_import(
         session.exit_code = Exit.REFUSED
 
 
+HARMLESS: Final = frozenset({"already_enrolled"})
+"""Whoever is in already was let in before: giving a file again is no failure."""
+
+
 async def _enroll_file(session: Session, sequence_id: str, file: Path, chunk_size: int) -> None:
     digest = content_hash(file)
     async with session.open() as sluice:
@@ -199,7 +203,7 @@ def _show_enrollment(session: Session, sequence_id: str, work: FileEnrollment, r
             screen.note(str(error))
         screen.note(_half_sent(report))
         session.exit_code = Exit.NO_ANSWER
-    elif report.chunks_refused:
+    elif report.chunks_refused or report.invalid or set(report.refused) - HARMLESS:
         session.exit_code = Exit.REFUSED
 
 

@@ -62,9 +62,10 @@ class Screen:
         sys.stdout.flush()
 
     def fail(self, sentence: str, **error: Any) -> None:
-        """Why it did not work: a sentence, and for programs an object with one key, `error`."""
+        """Why it did not work: a sentence, and for programs an object with one key, `error`, which has it as `detail`."""
         if self.as_json:
-            self.write_json({"error": {name: value for name, value in error.items() if value is not None}})
+            told = {name: value for name, value in error.items() if value is not None}
+            self.write_json({"error": {"detail": sentence, **told}})
         self._err.print(Text(printable_lines(sentence), style="red"))
 
     def refused(self, error: CommandRefused) -> None:
