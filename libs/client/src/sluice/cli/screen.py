@@ -62,7 +62,7 @@ class Screen:
         sys.stdout.flush()
 
     def fail(self, sentence: str, **error: Any) -> None:
-        """Why it did not work: a sentence, and for programs an object with one key, `error`, which has it as `detail`."""
+        """Why it did not work: a sentence; for programs an object with one key, `error`, whose `detail` it is."""
         if self.as_json:
             told = {name: value for name, value in error.items() if value is not None}
             self.write_json({"error": {"detail": sentence, **told}})
