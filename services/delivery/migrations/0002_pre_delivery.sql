@@ -65,6 +65,7 @@ create table pending (
     due_active      timestamptz null,                   -- on the active clock
     base_active     timestamptz not null,               -- what `after` counts from: entry, or the end of the step before
     attempt         int         not null default 0 check (attempt >= 0),   -- of this step; from 1 on it keeps version and lane to its end
+    in_doubt        boolean     not null default false, -- an earlier attempt of this step may have arrived
     ended           text[]      not null default '{}',  -- the steps that ended, in that order
     token           bigint      null,                   -- of the claim that holds it
     epoch           bigint      null,                   -- the gate's, at the claim

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.stack
 World = Any
 
 UNKNOWN = "00000000-0000-8000-a000-000000000000"
+UNKNOWN_EVENT = orjson.dumps({"type": "MessageUnknown.v1", "data": {}})
 STOPPED = {
     "contact_id": "c",
     "sequence_id": "s",
@@ -108,6 +109,41 @@ async def test_what_had_not_left_when_its_enrollment_ended_is_dropped(world: Wor
     assert await world.outcomes() == [("hello", "dropped")]
     assert await world.books() == {"planned": 1, "dropped": 1}
     assert await world.said() == []
+
+
+async def test_what_may_have_arrived_and_was_to_be_tried_again_is_unknown_once_its_enrollment_ends(
+    world: World, booking: Any
+) -> None:
+    (entered,) = await set_up(world, "c")
+    (row,) = await world.claim()
+    await world.book(booking(row, "retry", retry_after=timedelta(seconds=1), in_doubt=True, event=b"{}", key=b"c"))
+
+    said = await world.remove("c", entered)
+
+    assert [one.type for one in said] == ["MessageUnknown", "ContactHalted"]
+    assert said[1].data["dropped"] == 0
+    assert await world.outcomes() == [("hello", "unknown")]
+    assert await world.books() == {"planned": 1, "unknown": 1}
+
+
+@pytest.mark.parametrize("ended_before", [True, False])
+async def test_what_may_have_arrived_is_unknown_where_its_enrollment_ended_in_flight(
+    world: World, booking: Any, ended_before: bool
+) -> None:
+    (entered,) = await set_up(world, "c")
+    (row,) = await world.claim()
+    doubtful = booking(row, "retry", retry_after=timedelta(0), in_doubt=True, event=UNKNOWN_EVENT, key=b"c")
+    if not ended_before:
+        await world.book(doubtful)
+        (row,) = await world.claim()
+        doubtful = booking(row, "retry", retry_after=timedelta(0), event=UNKNOWN_EVENT, key=b"c")
+
+    await world.stop("c", entered)
+    await world.book(doubtful)
+
+    assert [one.type for one in await world.said()] == ["MessageUnknown"]
+    assert await world.outcomes() == [("hello", "unknown")]
+    assert await world.books() == {"planned": 1, "unknown": 1}
 
 
 async def test_a_removal_also_waits_for_and_names_what_something_else_had_ended(world: World, sent: Any) -> None:

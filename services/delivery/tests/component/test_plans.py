@@ -35,7 +35,7 @@ def statements() -> dict[str, tuple[str, list[Any]]]:
     places = [f"s{number}" for number in range(1, 251)]
     ids = [NOBODY] * 250
     booked: list[Any] = [ids, [1] * 250, ["sent"] * 250, ids, ["email"] * 250, [LONG_AGO] * 250]
-    booked += [[None] * 250 for _ in range(11)]
+    booked += [[None] * 250 for _ in range(12)]
     return {
         "probe": (claiming._PROBE, [["email:", "webhook:", "whatsapp:"]]),
         "claim": (claiming._CLAIM, [["stopped", "s1"], ["email:", "email:"], [500, 500], 1, "tests"]),

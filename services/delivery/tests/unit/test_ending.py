@@ -1,5 +1,7 @@
 """What ends of enrollments do, and what a removal's receipt says of them."""
 
+from dataclasses import replace
+
 from delivery.domain.books import Books
 from delivery.domain.ending import Held, Removal, end, owe
 
@@ -11,8 +13,18 @@ def held(enrollment_id: str, *, token: int | None = None, halted: bool = False, 
 def test_what_waits_is_dropped_and_what_is_claimed_is_halted() -> None:
     found = end({"a", "b", "z"}, [held("a"), held("b", token=1), held("other")])
 
-    assert (found.dropped, found.halted) == (("a",), ("b",))
+    assert (found.waiting, found.halted, found.unknown) == (("a",), ("b",), ())
     assert found.books == {"s": Books(pending=-1, dropped=1)}
+
+
+def test_what_may_have_arrived_and_waits_for_its_next_attempt_is_unknown_and_not_dropped() -> None:
+    doubtful = replace(held("a"), in_doubt=True)
+
+    found = end({"a"}, [doubtful])
+
+    assert (found.waiting, found.unknown) == (("a",), (doubtful,))
+    assert found.books == {"s": Books(pending=-1, unknown=1)}
+    assert owe(Removal("r", "c", {"a"}), [doubtful]).dropped == 0
 
 
 def test_a_receipt_names_what_was_removed_and_waits_for_its_claims() -> None:

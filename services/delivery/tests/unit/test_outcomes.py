@@ -65,6 +65,12 @@ def test_how_a_claim_ends(result: Result, idempotent: bool, attempt: int, ending
     assert ending_of(row(attempt=attempt), result, idempotent=idempotent) is ending
 
 
+def test_when_the_attempts_run_out_what_may_have_arrived_before_is_unknown() -> None:
+    doubtful = row(attempt=ATTEMPTS_MAX)._replace(in_doubt=True)
+
+    assert ending_of(doubtful, Result.retry("x", "x"), idempotent=True) is Ending.UNKNOWN
+
+
 def test_a_retry_waits_as_the_provider_asks_else_ever_longer_up_to_a_bound() -> None:
     asked = retry_after(1, Result.retry("x", "x", after_seconds=77.0))
     waits = [retry_after(attempt, Result.retry("x", "x")).total_seconds() for attempt in range(1, 40)]

@@ -2,8 +2,9 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from delivery.domain.books import DROPPED, Books, by_sequence
+from delivery.domain.books import DOUBTED, DROPPED, Books, by_sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,13 @@ class Held:
     campaign: str | None
     token: int | None
     halted: bool
+    in_doubt: bool = False
+    """An earlier attempt of its step may have arrived."""
+    step_id: str | None = None
+    version: int | None = None
+    lane: str | None = None
+    attempt: int = 0
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +72,11 @@ class Owed:
 class Ending:
     """What becomes of the rows of enrollments that ended."""
 
-    dropped: tuple[str, ...]
+    waiting: tuple[str, ...]
+    """Rows that go."""
     halted: tuple[str, ...]
+    unknown: tuple[Held, ...]
+    """Of those that go, the ones whose message may have arrived: it is not dropped, it is unknown."""
     books: Mapping[str, Books]
 
 
@@ -74,9 +85,10 @@ def end(enrollment_ids: Collection[str], rows: Sequence[Held]) -> Ending:
     ended = [row for row in rows if row.enrollment_id in enrollment_ids]
     waiting = [row for row in ended if row.token is None]
     return Ending(
-        dropped=tuple(row.enrollment_id for row in waiting),
+        waiting=tuple(row.enrollment_id for row in waiting),
         halted=tuple(row.enrollment_id for row in ended if row.token is not None),
-        books=by_sequence((row.sequence_id, DROPPED) for row in waiting),
+        unknown=tuple(row for row in waiting if row.in_doubt),
+        books=by_sequence((row.sequence_id, DOUBTED if row.in_doubt else DROPPED) for row in waiting),
     )
 
 
@@ -89,5 +101,5 @@ def owe(removal: Removal, rows: Sequence[Held]) -> Owed:
         contact_id=removal.contact_id,
         enrollment_ids=sorted(named),
         waits_for={row.enrollment_id: row.token for row in covered if row.token is not None},
-        dropped=sum(row.token is None for row in covered),
+        dropped=sum(row.token is None and not row.in_doubt for row in covered),
     )

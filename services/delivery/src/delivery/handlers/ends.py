@@ -9,6 +9,7 @@ from messaging import Batch, Fence, Message, Tx
 from sluice_contracts.enrollment import ContactRemoved, EnrollmentStopped, EntryClosed
 
 from delivery.domain.ending import Held, Removal, end, owe
+from delivery.handlers import doubts
 from delivery.handlers.receipts import give_contacts
 from delivery.store import books, halts, locks, markers, pending
 
@@ -62,7 +63,8 @@ async def _hold(tx: Tx, named: Mapping[str, tuple[str | None, str | None]]) -> l
 
 async def _end(tx: Tx, enrollment_ids: Collection[str], rows: Sequence[Held]) -> None:
     ending = end(enrollment_ids, rows)
-    await pending.drop(tx.conn, ending.dropped)
+    await pending.drop(tx.conn, ending.waiting)
+    await doubts.leave(tx, ending.unknown)
     await pending.halt(tx.conn, ending.halted)
     await books.add(tx.conn, ending.books)
 

@@ -41,7 +41,7 @@ def ending_of(row: Claimed, result: Result, *, idempotent: bool) -> Ending:
         return _ENDINGS[outcome]
     if row.attempt < ATTEMPTS_MAX:
         return Ending.RETRY
-    return Ending.UNKNOWN if outcome is Outcome.UNKNOWN else Ending.FAILED
+    return Ending.UNKNOWN if row.in_doubt or outcome is Outcome.UNKNOWN else Ending.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,10 @@ class Outcomes:
         booking.code, booking.detail = result.code, result.detail
         if ending is Ending.RETRY:
             booking.retry_after = retry_after(row.attempt, result)
+            booking.in_doubt = row.in_doubt or result.outcome is Outcome.UNKNOWN
+            if booking.in_doubt:
+                booking.key = row.contact_id.encode()
+                booking.event = self._event(row, booking, _time(now))  # said where nothing is tried again after all
             return booking
         booking.provider_message_id = _storable(result.provider_message_id)
         booking.key = row.contact_id.encode()

@@ -46,6 +46,8 @@ class Booking:
     event: bytes | None = None
     finished: bytes | None = None
     """StepsFinished, said only where no step is left in the newest version."""
+    in_doubt: bool = False
+    """It is tried again, and may have arrived: where its enrollment has ended meanwhile, it is unknown."""
 
 
 # `held` locks the rows in the order of their ids and sees whether a removal has halted them meanwhile. A row whose
@@ -55,11 +57,13 @@ with r as (
     select * from unnest(
         $1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
         $9::text[], $10::interval[], $11::integer[], $12::text[], $13::text[], $14::interval[], $15::bytea[],
-        $16::bytea[], $17::bytea[]
+        $16::bytea[], $17::bytea[], $18::boolean[]
     ) as r (enrollment_id, token, ending, message_id, channel, due_at, code, detail, provider_message_id, retry_after,
-        planned_under, next_step, next_lane, next_after, key, event, finished)
+        planned_under, next_step, next_lane, next_after, key, event, finished, in_doubt)
 ), held as materialized (
     select r.*, p.sequence_id, p.contact_id, p.step_id, p.version, p.attempt, p.halted, g.version as newest,
+        case when r.ending in ('sent', 'failed', 'unknown') then r.ending
+            when r.in_doubt or p.in_doubt then 'unknown' else 'dropped' end as outcome,
         least(clock_timestamp(), g.paused_at) - g.clock_offset as active_now,
         coalesce(r.planned_under = g.version, false) as current,
         r.ending in ('sent', 'unknown') and not p.halted
@@ -73,12 +77,13 @@ with r as (
 ), stayed as (
     update pending p set token = null, epoch = null,
         attempt = case when h.ending = 'retry' then p.attempt else p.attempt - 1 end,
+        in_doubt = p.in_doubt or h.in_doubt,
         due_active = case when h.ending = 'released' then p.due_active else h.active_now + h.retry_after end,
         lane = case when h.ending <> 'retry' and p.attempt = 1 and p.version is distinct from h.newest
             then null else p.lane end
     from held h where h.stays and p.enrollment_id = h.enrollment_id
 ), moved as (
-    update pending p set token = null, epoch = null, attempt = 0, ended = p.ended || p.step_id,
+    update pending p set token = null, epoch = null, attempt = 0, in_doubt = false, ended = p.ended || p.step_id,
         step_id = case when h.current then h.next_step end,
         lane = case when h.current then h.next_lane end,
         version = case when h.current then h.newest else p.version end,
@@ -92,15 +97,15 @@ with r as (
     insert into message (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code,
         detail, attempt, due_at, ended_at, provider_message_id)
     select message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel,
-        case when ending in ('sent', 'failed', 'unknown') then ending else 'dropped' end,
-        code, detail, attempt, due_at, clock_timestamp(), provider_message_id
+        outcome, code, detail, attempt, due_at, clock_timestamp(), provider_message_id
     from held where not stays
 ), booked as (
     insert into books_delta (sequence_id, planned, pending, claimed, sent, failed, dropped, unknown)
     select sequence_id, count(*) filter (where goes_on), count(*) filter (where goes_on or stays), -count(*),
-        count(*) filter (where ending = 'sent'), count(*) filter (where ending = 'failed'),
-        count(*) filter (where halted and ending not in ('sent', 'failed', 'unknown')),
-        count(*) filter (where ending = 'unknown')
+        count(*) filter (where not stays and outcome = 'sent'),
+        count(*) filter (where not stays and outcome = 'failed'),
+        count(*) filter (where not stays and outcome = 'dropped'),
+        count(*) filter (where not stays and outcome = 'unknown')
     from held group by sequence_id
 ), said as (
     insert into outbox (lane, topic, key, value)
@@ -115,7 +120,7 @@ with r as (
     order by enrollment_id, place
     returning 1
 ), closed as (
-    delete from claim where token = any($18::bigint[])
+    delete from claim where token = any($19::bigint[])
 )
 select (select count(*) from held) as booked,
     case when exists (select from said) then pg_notify(current_schema() || '.outbox', '')::text end as woken

@@ -31,6 +31,8 @@ class Claimed(NamedTuple):
     """JSON. This and the other two are None where the contact, as it was enrolled, has not been heard of."""
     tags: str | None
     addresses: str | None
+    in_doubt: bool = False
+    """An earlier attempt may have arrived."""
 
 
 # The clock is read first: compared as it stands, a volatile one is no condition for an index, and every row that is due
@@ -76,7 +78,8 @@ with wanted as materialized (
     ) as one (enrollment_id, epoch, newest, clock_offset)
     where p.enrollment_id = one.enrollment_id
     returning p.enrollment_id, p.sequence_id, p.contact_id, p.entered_version, p.version, one.newest, p.step_id,
-        p.lane, p.due_active + one.clock_offset as due_at, p.attempt, p.ended, p.token, p.epoch, p.contact_offset
+        p.lane, p.due_active + one.clock_offset as due_at, p.attempt, p.ended, p.token, p.epoch, p.contact_offset,
+        p.in_doubt
 ), held as (
     insert into claim (token, owner, claimed_at, enrollment_ids)
     select $4, $5, clock_timestamp(), array_agg(enrollment_id) from taken having count(*) > 0
@@ -85,7 +88,8 @@ with wanted as materialized (
     select sequence_id, -count(*), count(*) from taken group by sequence_id
 )
 select t.enrollment_id::text, t.sequence_id, t.contact_id, t.entered_version, t.version, t.newest, t.step_id, t.lane,
-    t.due_at, t.attempt, t.ended, t.token, t.epoch, split_part(t.lane, ':', 1), c.attributes, c.tags, c.addresses
+    t.due_at, t.attempt, t.ended, t.token, t.epoch, split_part(t.lane, ':', 1), c.attributes, c.tags, c.addresses,
+    t.in_doubt
 from taken t
 left join contact c on c.contact_id = t.contact_id and c.source_offset >= t.contact_offset
     and coalesce(c.gone_offset < t.contact_offset, true)

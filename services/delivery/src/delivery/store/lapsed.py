@@ -21,11 +21,12 @@ for update of p
 """
 
 _RELEASE: Final = """
-update pending set token = null, epoch = null where enrollment_id = any($1::uuid[]) and token = $2
+update pending set token = null, epoch = null, in_doubt = true where enrollment_id = any($1::uuid[]) and token = $2
 """
 
 _MOVE_ON: Final = """
-update pending p set token = null, epoch = null, attempt = 0, ended = p.ended || p.step_id, version = next.version,
+update pending p set token = null, epoch = null, attempt = 0, in_doubt = false, ended = p.ended || p.step_id,
+    version = next.version,
     step_id = next.step_id, lane = next.lane, due_active = next.due_active, base_active = next.base_active
 from unnest($1::uuid[], $3::integer[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])
     as next (enrollment_id, version, step_id, lane, due_active, base_active)

@@ -29,7 +29,8 @@ returning sequence_id
 
 # A claim that is not committed yet holds the row: this waits for it, and then sees its token.
 _HOLD: Final = """
-select p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted
+select p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted, p.in_doubt, p.step_id,
+    p.version, p.lane, p.attempt, p.due_active + g.clock_offset
 from pending p left join gate g on g.sequence_id = p.sequence_id
 where p.enrollment_id = any($1::uuid[])
 order by p.enrollment_id
@@ -39,7 +40,8 @@ for update of p
 # Few: what senders hold at the moment, of rows whose enrollment had ended already. As an array, so that no plan walks
 # through the queue.
 _HALTED_OF: Final = """
-select p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted
+select p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted, p.in_doubt, p.step_id,
+    p.version, p.lane, p.attempt, p.due_active + g.clock_offset
 from pending p left join gate g on g.sequence_id = p.sequence_id
 where p.enrollment_id = any(array(select unnest(enrollment_ids) from claim)) and p.halted
     and p.contact_id = any($1::text[])
