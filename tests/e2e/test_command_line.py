@@ -160,6 +160,6 @@ async def test_a_kafka_that_cannot_be_reached_is_said_within_its_bound(command_l
         failed = await command_line("list", "--bootstrap", nowhere, "--json")
         seconds = monotonic() - began
 
-    assert (failed.code, json.loads(failed.stdout)) == (3, {"error": {"code": "unreachable"}})
+    assert (failed.code, json.loads(failed.stdout)["error"]["code"]) == (3, "unreachable")
     assert failed.stderr.startswith(f"Kafka at {nowhere} ")
     assert seconds < CONNECT_SECONDS_MAX + START_SECONDS_MAX
