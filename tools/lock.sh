@@ -13,7 +13,7 @@ command -v "$UV" >/dev/null 2>&1 || {
 "$UV" export -q --frozen --no-header --no-emit-workspace --all-packages --all-groups >requirements.lock.new
 mkdir -p deploy/docker
 "$UV" export -q --frozen --no-header --no-emit-workspace --no-default-groups \
-    --package sluice-sequences --package sluice-enrollment --package sluice-delivery >deploy/docker/requirements.lock.new
+    --package sluice-sequences --package sluice-enrollment --package sluice-delivery --package sluice-console >deploy/docker/requirements.lock.new
 for lock in requirements.lock deploy/docker/requirements.lock; do
     if grep -Eq '://|--(extra-)?index-url|--find-links' "$lock.new"; then
         rm -f requirements.lock.new deploy/docker/requirements.lock.new

@@ -20,7 +20,7 @@ LAYERS: Final = {
     "domain": "its pure rules",
 }
 PACKAGES: Final = frozenset({"handlers", "store", "domain"})
-EXTRA: Final = {"delivery": {"channels": "the ways out"}, "console": {"pages": "what a browser sees"}}
+EXTRA: Final = {"delivery": {"channels": "the ways out"}, "console": {"api": "what is answered over HTTP"}}
 BESIDE: Final = ("README.md", "pyproject.toml", "migrations", "src", "tests/unit", "tests/component")
 
 NAMELESS: Final = frozenset({"util", "utils", "common", "helper", "helpers", "manager", "managers", "misc", "shared"})

@@ -7,7 +7,7 @@ from sluice_contracts.registry import ALL, BY_TYPE, on_topic
 
 
 def test_every_message_is_known_by_a_type_of_its_own() -> None:
-    assert len(BY_TYPE) == len(ALL) == 46
+    assert len(BY_TYPE) == len(ALL) == 47
     for message in ALL:
         assert f"{message.__name__}.v1" == message.TYPE
 

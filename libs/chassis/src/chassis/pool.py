@@ -44,10 +44,12 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
     """What every session of a service runs under.
 
     A process that is frozen inside a transaction keeps its row locks; the server ends that transaction after two
-    seconds. Sessions speak UTC, and the planner's compiler is off: it costs more than short statements take.
+    seconds. The schema comes before the system's own names, so that a test can put its own clock there; no role of a
+    service may make a function in it. Sessions speak UTC, and the planner's compiler is off: it costs more than short
+    statements take.
     """
     return {
-        "search_path": schema,
+        "search_path": f"{schema}, pg_catalog",
         "application_name": application,
         "timezone": "UTC",
         "jit": "off",

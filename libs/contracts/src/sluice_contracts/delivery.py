@@ -30,6 +30,18 @@ class RestoreDelivery(ScopeCommand):
     TYPE: ClassVar[str] = "RestoreDelivery.v1"
 
 
+class ResolveMessage(Command):
+    """Decide a message that is `unknown`: it counts as sent, or it is sent again under the same id."""
+
+    TYPE: ClassVar[str] = "ResolveMessage.v1"
+    TOPIC: ClassVar[str] = topics.DELIVERY_COMMANDS
+    KEY: ClassVar[str] = "message_id"
+    RESULT: ClassVar[tuple[str, ...]] = ("outcome",)
+
+    message_id: Id
+    outcome: Literal["sent", "retry"]
+
+
 class MessageEvent(EnrollmentEvent):
     """Something happened to one message."""
 

@@ -39,6 +39,7 @@ ALL: Final[tuple[type[Message], ...]] = (
     enrollment.EntryClosed,
     delivery.SuspendDelivery,
     delivery.RestoreDelivery,
+    delivery.ResolveMessage,
     delivery.MessageSent,
     delivery.MessageFailed,
     delivery.MessageExpired,

@@ -100,6 +100,10 @@ class SequenceState(Event):
     in_flight: InFlight = Field(
         description="What those inside do at a publish: follow the newest version, or keep theirs."
     )
+    follow_version: Count | None = Field(
+        default=None,
+        description="The newest version that those inside follow; who entered a later one keeps that (`pin`).",
+    )
     reason: Text | None = Field(default=None, description="Why it was paused.")
     paused_at: Timestamp | None = Field(default=None, description="When it was paused last.")
     resumed_at: Timestamp | None = Field(default=None, description="When it was resumed last.")

@@ -24,11 +24,13 @@ ERASURE_RECEIPTS: Final = "erasure.receipts"
 SEQUENCES_QUARANTINE: Final = "sequences.quarantine"
 ENROLLMENT_QUARANTINE: Final = "enrollment.quarantine"
 DELIVERY_QUARANTINE: Final = "delivery.quarantine"
+CONSOLE_QUARANTINE: Final = "console.quarantine"
 
 QUARANTINE_OF: Final = {
     "sequences": SEQUENCES_QUARANTINE,
     "enrollment": ENROLLMENT_QUARANTINE,
     "delivery": DELIVERY_QUARANTINE,
+    "console": CONSOLE_QUARANTINE,
 }
 """Each service's quarantine."""
 

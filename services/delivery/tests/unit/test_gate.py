@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from delivery.domain.active_clock import Stretch
+from campaign.active_clock import Stretch
 from delivery.domain.gate import Change, Gate, bury, fence, follow
 from pydantic import ValidationError
 from sluice_contracts.base import INTEGER_MAX

@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from campaign.definition import Definition, Step
+from campaign.plan import Finished, Planned
 from delivery.domain.books import PLANNED, RELEASED, UNKNOWN
 from delivery.domain.lapse import Claimed, lapse
 from delivery.domain.message import ATTEMPTS_MAX
-from delivery.domain.plan import Definition, Finished, Planned, Step
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 import pytest
+from campaign.definition import Definition, Step
 from delivery.channels.base import Result
 from delivery.domain.message import ATTEMPTS_MAX, message_id_of
-from delivery.domain.plan import Definition, Step
 from delivery.loops.claimer import shares
 from delivery.loops.outcomes import RETRY_SECONDS_MAX, Outcomes, ending_of, retry_after
 from delivery.store.booking import Ending

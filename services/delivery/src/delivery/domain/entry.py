@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from campaign.active_clock import Stretch
+from campaign.definition import Definition
+from campaign.plan import Finished, Planned, Position, plan
 from sluice_contracts.enrollment import ContactEnrolled
 
-from delivery.domain.active_clock import Stretch
 from delivery.domain.gate import Gate
-from delivery.domain.plan import Definition, Finished, Planned, Position, plan
 
 
 @dataclass(frozen=True, slots=True)

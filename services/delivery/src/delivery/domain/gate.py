@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeGuard
 
+from campaign.active_clock import NO_OFFSET, ActiveClock, Stretch, stretch_of
 from sluice_contracts.base import INTEGER_MAX
 from sluice_contracts.definition import Definition
 from sluice_contracts.sequences import SequenceState
-
-from delivery.domain.active_clock import NO_OFFSET, ActiveClock, Stretch, stretch_of
 
 Status = Literal["draft", "active", "paused", "deleted"]
 STOPPED = ("paused", "deleted")

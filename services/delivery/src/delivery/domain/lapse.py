@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from campaign.definition import Definition
+from campaign.plan import Finished, Planned, Position, plan
+
 from delivery.domain.books import PLANNED, RELEASED, UNKNOWN, Books
 from delivery.domain.message import ATTEMPTS_MAX
-from delivery.domain.plan import Definition, Finished, Planned, Position, plan
 
 IDEMPOTENT_CHANNELS: Final = frozenset({"webhook"})
 """Receivers there honour an idempotency key: the same message may be sent again under the same id."""

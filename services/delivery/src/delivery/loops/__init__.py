@@ -4,6 +4,7 @@ from typing import Final
 
 from chassis.drain import Loop
 from chassis.health import Health
+from chassis.rounds import Rounds
 from messaging import Service
 
 from delivery.loops.bookkeeper import Bookkeeper
@@ -11,7 +12,6 @@ from delivery.loops.eraser import Eraser
 from delivery.loops.halter import Halter
 from delivery.loops.planner import Planner
 from delivery.loops.reaper import Reaper
-from delivery.loops.rounds import Rounds
 from delivery.loops.upkeep import Upkeep
 
 HALTER_REST_SECONDS: Final = 0.02

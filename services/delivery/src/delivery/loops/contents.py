@@ -7,6 +7,7 @@ from typing import Final
 
 import orjson
 import structlog
+from campaign.definition import Definition, read_definition
 from chassis.pool import Pool
 from pydantic import ValidationError
 from sluice_contracts.definition import Definition as Document
@@ -14,7 +15,6 @@ from templates import CompiledMessage, Contact, TemplateFault, compile_message
 
 from delivery.channels.base import Content, Outgoing
 from delivery.domain.message import message_id_of
-from delivery.domain.plan import Definition, read_definition
 from delivery.store import definitions
 from delivery.store.claiming import Claimed
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
+from campaign.plan import next_step
 from messaging import derive
 from sluice_contracts.base import format_timestamp
 from sluice_contracts.delivery import MessageFailed, MessageSent, MessageUnknown, StepsFinished
 
 from delivery.channels.base import Outcome, Result
 from delivery.domain.message import ATTEMPTS_MAX, message_id_of
-from delivery.domain.plan import next_step
 from delivery.loops.contents import Contents
 from delivery.store.booking import Booking, Ending
 from delivery.store.claiming import Claimed

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
+from campaign.plan import Finished
 from messaging import Cause, Service, Tx
 from sluice_contracts.delivery import StepsFinished
 
 from delivery.domain.books import UNPLANNED, by_sequence
 from delivery.domain.entry import Known, Replanned, Row, replan
-from delivery.domain.plan import Finished
 from delivery.handlers.entries import load_known
 from delivery.store import books, locks, pending, replans
 

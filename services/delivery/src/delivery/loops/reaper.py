@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final
 
 import structlog
+from campaign.plan import Finished, Planned
 from chassis.clock import monotonic
 from messaging import Cause, Service, Tx
 from sluice_contracts.delivery import MessageUnknown, StepsFinished
@@ -14,7 +15,6 @@ from delivery.domain.books import by_sequence
 from delivery.domain.entry import Known
 from delivery.domain.lapse import LEASE_OVER, Claimed, Lapse, lapse
 from delivery.domain.message import message_id_of
-from delivery.domain.plan import Finished, Planned
 from delivery.handlers.entries import load_known
 from delivery.loops.watch import Watch
 from delivery.store import books, history, lapsed, locks

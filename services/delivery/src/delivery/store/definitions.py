@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
+from campaign.definition import Definition, read_definition
 from chassis.pool import Conn
-
-from delivery.domain.plan import Definition, read_definition
 
 _SAVE: Final = """
 insert into definition (sequence_id, version, definition)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final, cast
 
+from campaign.active_clock import Stretch
 from chassis.pool import Conn
 
-from delivery.domain.active_clock import Stretch
 from delivery.domain.gate import Gate, Status
 
 _LOAD: Final = """

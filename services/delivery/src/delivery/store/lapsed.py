@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from asyncpg import Record
+from campaign.plan import Planned
 from chassis.pool import Conn
 
 from delivery.domain.lapse import Claimed, Lapse
-from delivery.domain.plan import Planned
 
 _OPEN: Final = "select token from claim"
 

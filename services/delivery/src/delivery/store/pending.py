@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Final
 
 from asyncpg import Record
+from campaign.plan import Planned
 from chassis.pool import Conn
 
 from delivery.domain.ending import Held
 from delivery.domain.entry import Entry, Replanned, Row
-from delivery.domain.plan import Planned
 
 # An end that was heard before wins, and nothing late enters a sequence that is deleted.
 _ENTER: Final = """

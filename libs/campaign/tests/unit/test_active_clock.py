@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from delivery.domain.active_clock import ActiveClock, Stretch, stretch_of
+from campaign.active_clock import ActiveClock, Stretch, stretch_of
 from hypothesis import given
 from hypothesis import strategies as st
 

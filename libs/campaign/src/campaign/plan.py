@@ -1,48 +1,10 @@
 """Which message an enrollment gets next, and when: the rules of an edit that is followed."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from sluice_contracts.definition import parse_after
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step, as far as planning looks at it."""
-
-    step_id: str
-    after: timedelta
-    channel: str
-    sender: str | None = None
-
-    @property
-    def lane(self) -> str:
-        """Where its messages queue: `channel:sender`, the sender empty where none is named."""
-        return f"{self.channel}:{self.sender or ''}"
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """One version's steps, in order."""
-
-    version: int
-    steps: tuple[Step, ...]
-    campaign: str | None = None
-    places: Mapping[str, int] = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "places", {step.step_id: place for place, step in enumerate(self.steps)})
-
-
-def read_definition(version: int, document: Mapping[str, Any]) -> Definition:
-    """Read a published definition; KeyError, TypeError or ValueError where it is none."""
-    steps = tuple(
-        Step(step["step_id"], parse_after(step["after"]), step["message"]["channel"], step["message"].get("sender"))
-        for step in document["steps"]
-    )
-    return Definition(version, steps, document.get("campaign"))
+from campaign.definition import Definition, Step
 
 
 @dataclass(frozen=True, slots=True)

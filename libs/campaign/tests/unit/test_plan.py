@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from delivery.domain.plan import Definition, Finished, Planned, Position, Step, next_step, plan, read_definition
+from campaign.definition import Definition, Step, read_definition
+from campaign.plan import Finished, Planned, Position, next_step, plan
 from hypothesis import given
 from hypothesis import strategies as st
 

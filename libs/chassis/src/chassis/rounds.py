@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
+
 from chassis.backoff import delays
 from chassis.clock import sleep_unless
 from chassis.health import Health

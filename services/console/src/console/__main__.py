@@ -1,0 +1,1 @@
+"""`python -m console run | migrate`."""

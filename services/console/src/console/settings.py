@@ -1,0 +1,1 @@
+"""What the console can be told, all as `SLUICE_…` in the environment."""

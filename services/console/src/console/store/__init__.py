@@ -1,0 +1,1 @@
+"""The tables of the console: one statement per function, the connection first."""
