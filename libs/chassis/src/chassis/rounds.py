@@ -29,13 +29,17 @@ class Rounds:
         self._rest_seconds = rest_seconds
         self._health = health
 
+    async def go_round(self) -> bool:
+        """Go round once, for whoever decides when; True where there may be more at once."""
+        return await self._round()
+
     async def __call__(self, stop: asyncio.Event) -> None:
         """Go round until told to stop; an outage is waited out, a bug ends the process."""
         waits = delays(0.1, OUTAGE_DELAY_SECONDS_MAX)
         while not stop.is_set():
             self._health.beat(self.__qualname__, every_seconds_max=max(STALL_SECONDS_MAX, 2 * self._rest_seconds))
             try:
-                more = await self._round()
+                more = await self.go_round()
             except Exception as error:
                 if not is_transient(error):
                     raise

@@ -1,7 +1,9 @@
 """What runs besides the consumers: planning and receipts in `plan`, senders in `send`, reports in `receive`."""
 
+from collections.abc import Callable
 from typing import Final
 
+from chassis.clock import monotonic
 from chassis.drain import Loop
 from chassis.health import Health
 from chassis.rounds import Rounds
@@ -22,11 +24,15 @@ ERASER_REST_SECONDS: Final = 0.25
 UPKEEP_REST_SECONDS: Final = 3_600.0
 
 
-def build(service: Service, health: Health, *, halt_wait_seconds: float) -> list[Loop]:
+def build(
+    service: Service, health: Health, *, halt_wait_seconds: float, monotonic: Callable[[], float] = monotonic
+) -> list[Loop]:
     """The loops of `plan`."""
+    halter = Halter(service, wait_seconds=halt_wait_seconds, monotonic=monotonic)
+    reaper = Reaper(service, wait_seconds=halt_wait_seconds, monotonic=monotonic)
     rounds = {
-        "halter": (Halter(service, wait_seconds=halt_wait_seconds).go_round, HALTER_REST_SECONDS),
-        "reaper": (Reaper(service, wait_seconds=halt_wait_seconds).go_round, REAPER_REST_SECONDS),
+        "halter": (halter.go_round, HALTER_REST_SECONDS),
+        "reaper": (reaper.go_round, REAPER_REST_SECONDS),
         "planner": (Planner(service).go_round, PLANNER_REST_SECONDS),
         "bookkeeper": (Bookkeeper(service).go_round, BOOKKEEPER_REST_SECONDS),
         "eraser": (Eraser(service).go_round, ERASER_REST_SECONDS),

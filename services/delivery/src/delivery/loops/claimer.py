@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -29,8 +29,11 @@ Place = tuple[str, str]
 class Claimer:
     """Knows where something is due, and takes from there in turn."""
 
-    def __init__(self, pool: Pool, *, owner: str, lanes: Sequence[str]) -> None:
+    def __init__(
+        self, pool: Pool, *, owner: str, lanes: Sequence[str], monotonic: Callable[[], float] = monotonic
+    ) -> None:
         self._pool = pool
+        self._monotonic = monotonic
         self._owner = owner
         self._lanes = list(lanes)
         self._due: list[Place] = []
@@ -68,7 +71,7 @@ class Claimer:
             log.warning("claim_given_back", token=token, count=len(rows))
 
     async def _look(self) -> None:
-        started = monotonic()
+        started = self._monotonic()
         if started < self._look_at:
             return
         async with self._pool.acquire() as conn:
@@ -76,7 +79,7 @@ class Claimer:
         random.shuffle(found)
         known, now = set(self._due), set(found)
         self._due = [place for place in self._due if place in now] + [p for p in found if p not in known]
-        ended = monotonic()
+        ended = self._monotonic()
         rest = LOOK_SECONDS_BUSY if self._due else LOOK_SECONDS_IDLE
         self._look_at = ended + max(rest, (ended - started) / LOOK_SHARE_MAX)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final
@@ -81,8 +81,10 @@ class Sender:
         control: Control,
         limits: SendLimits,
         health: Health,
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
         self._pool = pool
+        self._monotonic = monotonic
         self._control = control
         self._limits = limits
         self._health = health
@@ -90,7 +92,7 @@ class Sender:
         self._outcomes = Outcomes(source, self._contents)
         self._booker = Booker(pool, health=health)
         self._lanes = {f"{name}:": Lane(channel, rooms[name]) for name, channel in channels.items()}
-        self._claimer = Claimer(pool, owner=owner, lanes=list(self._lanes))
+        self._claimer = Claimer(pool, owner=owner, lanes=list(self._lanes), monotonic=monotonic)
         self._room_woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -120,14 +122,8 @@ class Sender:
         while not stop.is_set():
             self._health.beat("claims", every_seconds_max=STALL_SECONDS_MAX)
             self._room_woken.clear()
-            rooms = self._rooms()
-            if not rooms or not self._control.fresh():
-                await sleep_unless(self._room_woken, REST_SECONDS)
-                continue
             try:
-                lease_from = monotonic()
-                rows = await self._claimer.claim(rooms)
-                await self._take(rows, lease_from)
+                claimed = await self.claim()
                 waits = delays(0.05, OUTAGE_DELAY_SECONDS_MAX)
             except Exception as error:
                 if not is_transient(error):
@@ -135,9 +131,21 @@ class Sender:
                 log.warning("claim_retried", error=type(error).__name__)
                 await sleep_unless(stop, next(waits))
                 continue
-            if not rows:
+            if claimed is None:
+                await sleep_unless(self._room_woken, REST_SECONDS)
+            elif not claimed:
                 await sleep_unless(stop, REST_SECONDS)
         self._health.forget("claims")
+
+    async def claim(self) -> int | None:
+        """Claim once, as much as there is room for; None where there is none, or where stops are not heard."""
+        rooms = self._rooms()
+        if not rooms or not self._control.fresh():
+            return None
+        lease_from = self._monotonic()
+        rows = await self._claimer.claim(rooms)
+        await self._take(rows, lease_from)
+        return len(rows)
 
     def _rooms(self) -> dict[str, int]:
         """How much each lane takes now. One with little room waits for more, so that a claim is worth its price."""
@@ -201,7 +209,7 @@ class Sender:
             return
 
         def check() -> None:
-            if monotonic() > work.start_before or not self._control.may_send(row.sequence_id, row.epoch):
+            if self._monotonic() > work.start_before or not self._control.may_send(row.sequence_id, row.epoch):
                 raise SendStopped
 
         try:
