@@ -13,7 +13,7 @@ MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
 
 
 class SequencesSettings(ServiceSettings):
-    """Limits of a definition, and the bounds of an erasure."""
+    """Limits of a definition, the bounds of an erasure, and how often timers are looked at."""
 
     definition_bytes_max: int = Field(default=256 * 1024, ge=1, le=256 * 1024)
     steps_max: int = Field(default=1_000, ge=1)
@@ -23,6 +23,10 @@ class SequencesSettings(ServiceSettings):
     erasure_recheck_seconds: float = Field(default=60.0, gt=0)
     erasure_sequences_max: int = Field(default=100, ge=1, le=1_000)
     erasure_versions_max: int = Field(default=500, ge=1, le=10_000)
+
+    timer_poll_seconds: float = Field(default=0.2, gt=0)
+    timer_sequences_max: int = Field(default=50, ge=1, le=50)
+    """How many resume by themselves in one transaction; each is loaded with two definitions of up to 256 KiB."""
 
     @property
     def limits(self) -> Limits:

@@ -15,6 +15,7 @@ from sluice_contracts.sequences import (
     SaveSequence,
     SequencePublished,
     SequenceSaved,
+    SequenceState,
     VersionPublished,
 )
 
@@ -50,7 +51,8 @@ def a_draft(**changes: Any) -> Sequence:
 
 def an_active(**changes: Any) -> Sequence:
     start = a_draft(status=Status.ACTIVE, state_version=2, draft=None, version=1, published=definition())
-    return replace(start, **changes)
+    version = changes.get("version", 1)
+    return replace(start, **{"follow_version": version, **changes})
 
 
 def saving(definition: dict[str, Any], **fields: Any) -> SaveSequence:
@@ -60,6 +62,11 @@ def saving(definition: dict[str, Any], **fields: Any) -> SaveSequence:
 def state(decision: Decision[Sequence]) -> Sequence:
     assert decision.state is not None
     return decision.state
+
+
+def only_state(decision: Decision[Sequence]) -> SequenceState:
+    (said,) = [message for message in decision.messages if isinstance(message, SequenceState)]
+    return said
 
 
 def publishing(sequence: Sequence | None, **fields: Any) -> Decision[Sequence]:
@@ -161,6 +168,60 @@ def test_publishing_when_nothing_is_new_names_the_version_and_says_nothing() -> 
     assert publishing(an_active(version=7)) == Decision(result={"version": 7})
 
 
+@pytest.mark.parametrize("in_flight", [None, "follow"])
+def test_those_inside_follow_a_version_unless_it_is_pinned(in_flight: str | None) -> None:
+    decision = publishing(an_active(draft=definition(name="New")), in_flight=in_flight)
+
+    said = only_state(decision)
+    assert (said.version, said.follow_version, said.in_flight) == (2, 2, "follow")
+
+
+def test_a_pinned_version_is_followed_by_nobody_inside() -> None:
+    pinned = publishing(an_active(draft=definition(name="New")), in_flight="pin")
+    again = publishing(replace(state(pinned), draft=definition(name="Newer")), in_flight="pin")
+    followed = publishing(replace(state(again), draft=definition(name="Newest")))
+
+    told = [(one.version, one.follow_version, one.in_flight) for one in map(only_state, (pinned, again, followed))]
+    assert told == [(2, 1, "pin"), (3, 1, "pin"), (4, 4, "follow")]
+
+
+def test_the_first_version_is_followed_also_where_it_is_pinned() -> None:
+    assert only_state(publishing(a_draft(), in_flight="pin")).follow_version == 1
+
+
+@pytest.mark.parametrize("in_flight", [None, "pin"])
+def test_publishing_nothing_new_leaves_the_pin(in_flight: str | None) -> None:
+    pinned = an_active(version=7, follow_version=3, in_flight="pin")
+
+    assert publishing(pinned, in_flight=in_flight) == Decision(result={"version": 7})
+
+
+def test_who_asks_that_all_follow_gets_the_same_definition_as_a_new_version() -> None:
+    decision = publishing(an_active(version=7, follow_version=3, in_flight="pin"), in_flight="follow")
+
+    assert decision.result == {"version": 8}
+    said, kept = decision.messages
+    assert isinstance(said, SequencePublished)
+    assert isinstance(kept, VersionPublished)
+    assert (said.follow_version, said.in_flight, said.published) == (8, "follow", definition())
+    assert kept.definition == definition()
+
+
+def test_who_asks_that_all_follow_where_all_do_changes_nothing() -> None:
+    assert publishing(an_active(version=7), in_flight="follow") == Decision(result={"version": 7})
+
+
+def test_publishing_an_older_definition_again_is_a_new_version() -> None:
+    first, second = definition(), definition(name="New")
+    edited = an_active(version=2, published=second)
+
+    saved = save(edited, saving(first), limits=LIMITS, now=LATER)
+    decision = publishing(state(saved))
+
+    assert decision.result == {"version": 3}
+    assert only_state(decision).published == first
+
+
 def test_publishing_a_stale_revision_is_a_conflict() -> None:
     with pytest.raises(Refused) as refused:
         publishing(a_draft(revision=2), expected_revision=1)
@@ -179,7 +240,7 @@ def test_every_fault_is_named_at_once_with_its_place() -> None:
     code, faults = faults_of_publishing(
         {
             "colour": "blue",
-            "trigger": {"on": ["created"]},
+            "trigger": {"on": []},
             "steps": [
                 step("one", after="tomorrow"),
                 step("one", message=email(subject="{{ contact.")),
@@ -192,12 +253,64 @@ def test_every_fault_is_named_at_once_with_its_place() -> None:
     assert set(faults) == {
         "name",
         "colour",
-        "trigger",
+        "trigger.on",
         "steps",
         "steps[0].after",
         "steps[1].message.subject",
         "steps[2].message",
     }
+
+
+CONDITION = {"field": "score", "op": "greater_than", "value": 3}
+WINDOW = {"days": ["mon"], "from": "09:00", "to": "18:00"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"trigger": {"on": ["created", "updated"]}, "start_when": [CONDITION]},
+        {"stop_when": {"success": [CONDITION], "failure": [{**CONDITION, "value": "2026-01-01"}], "on_reply": True}},
+        {"enroll_once": False},
+        {"delivery": WINDOW},
+        {"delivery": {**WINDOW, "timezone": "contact", "fallback_timezone": "Asia/Kolkata"}},
+        {"delivery": {**WINDOW, "timezone": "Europe/Berlin", "from": "22:00", "to": "06:00"}},
+        {"steps": [step(on_unknown="retry"), step("tips", message=email(sender="sales"))]},
+    ],
+)
+def test_all_that_a_definition_can_say_may_be_published(more: dict[str, Any]) -> None:
+    assert publishing(a_draft(draft=definition(**more))).result == {"version": 1}
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        ({"delivery": {**WINDOW, "timezone": "Europe/Atlantis"}}, "delivery.timezone"),
+        ({"delivery": {**WINDOW, "timezone": "../etc/passwd"}}, "delivery.timezone"),
+        ({"delivery": {**WINDOW, "fallback_timezone": "contact"}}, "delivery.fallback_timezone"),
+        ({"delivery": {**WINDOW, "fallback_timezone": "Europe"}}, "delivery.fallback_timezone"),
+        ({"delivery": {**WINDOW, "from": "18:00"}}, "delivery"),
+        ({"delivery": {**WINDOW, "days": []}}, "delivery.days"),
+        ({"delivery": {**WINDOW, "to": "24:00"}}, "delivery.to"),
+        ({"start_when": [CONDITION, {**CONDITION, "value": None}]}, "start_when[1].value"),
+        ({"start_when": [{**CONDITION, "value": True}]}, "start_when[0].value"),
+        ({"stop_when": {"success": [{**CONDITION, "value": [3]}]}}, "stop_when.success[0].value"),
+        ({"stop_when": {"failure": [{"field": "score", "op": "in", "value": 3}]}}, "stop_when.failure[0]"),
+        ({"stop_when": {"failure": [{"field": "score", "op": "exists", "value": 3}]}}, "stop_when.failure[0]"),
+    ],
+)
+def test_a_zone_a_window_or_a_condition_that_cannot_be_is_a_fault(more: dict[str, Any], place: str) -> None:
+    code, faults = faults_of_publishing(definition(**more))
+
+    assert (code, list(faults)) == ("invalid", [place])
+
+
+@pytest.mark.parametrize("odd", [None, 1, [], "x", {}])
+@pytest.mark.parametrize("field", ["delivery", "start_when", "stop_when"])
+def test_what_is_no_window_and_no_condition_is_looked_at_without_harm(field: str, odd: Any) -> None:
+    for draft in (definition(**{field: odd}), definition(**{field: [odd]}), definition(**{field: {"success": odd}})):
+        findings = inspect_form(draft, LIMITS)
+
+        assert all(fault.place.startswith(field) for fault in findings.broken)
 
 
 def test_a_sequence_without_steps_is_not_published() -> None:

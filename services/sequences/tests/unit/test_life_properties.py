@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from campaign.active_clock import ActiveClock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from messaging import Cause, Decision, Refused
@@ -25,7 +26,14 @@ from sluice_contracts.sequences import (
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CAUSE = Cause(source="tests", id="1")
 LIMITS = Limits(definition_bytes_max=1_000, steps_max=10)
-ACTIONS = ("save", "publish", "pause", "resume", "delete", "close", "halt")
+MODES: tuple[dict[str, Any], ...] = (
+    {},
+    {"overdue": "send_now"},
+    {"overdue": "skip"},
+    {"overdue": "send_now", "max_lateness": "1h"},
+)
+"""How to resume, by number."""
+ACTIONS = ("save", "publish", "pin", "pause", "pause until", "resume", "wait", "delete", "close", "halt")
 STEPS = st.lists(
     st.tuples(st.sampled_from(ACTIONS), st.integers(0, 3), st.integers(0, 3_600_000_000)), min_size=1, max_size=40
 )
@@ -47,6 +55,8 @@ class Life:
         self._keep(decision)
         if self.sequence is not None:
             self._keep(lifecycle.complete_resume(self.sequence, now=self.now))
+        if self.sequence is not None and action == "wait":
+            self._keep(lifecycle.resume_by_itself(self.sequence, now=self.now))
 
     def _keep(self, decision: Decision[Sequence]) -> None:
         self.sequence = decision.state or self.sequence
@@ -59,12 +69,18 @@ class Life:
             case "save":
                 command = SaveSequence(**one, definition={"name": str(number)})
                 return draft.save(self.sequence, command, limits=LIMITS, now=self.now)
-            case "publish":
-                return draft.publish(self.sequence, PublishSequence(**one), findings=Findings(), now=self.now)
-            case "pause":
-                return lifecycle.pause(self.sequence, PauseSequence(**one, reason=str(number)), now=self.now)
+            case "publish" | "pin":
+                asked = PublishSequence(**one, in_flight=("pin" if action == "pin" else (None, "follow")[number % 2]))
+                return draft.publish(self.sequence, asked, findings=Findings(), now=self.now)
+            case "pause" | "pause until":
+                until = self.now + timedelta(minutes=20 * number) if action == "pause until" else None
+                pausing = PauseSequence(**one, reason=str(number), resume_at=until)
+                return lifecycle.pause(self.sequence, pausing, cause=CAUSE, now=self.now)
             case "resume":
-                return lifecycle.resume(self.sequence, ResumeSequence(**one), cause=CAUSE, now=self.now)
+                resuming = ResumeSequence(**one, **MODES[number])
+                return lifecycle.resume(self.sequence, resuming, cause=CAUSE, now=self.now)
+            case "wait":
+                return Decision()
             case "delete":
                 return lifecycle.delete(self.sequence, cause=CAUSE, now=self.now)
             case "close":
@@ -122,17 +138,52 @@ def test_nothing_resumes_before_it_has_stopped(steps: list[tuple[str, int, int]]
 
 @given(STEPS)
 @settings(max_examples=300, deadline=None)
-def test_the_active_clock_is_behind_by_the_pauses_exactly(steps: list[tuple[str, int, int]]) -> None:
+def test_the_active_clock_is_behind_by_the_shifted_pauses_exactly(steps: list[tuple[str, int, int]]) -> None:
     life = lived(steps)
 
     total = timedelta()
     for event in life.events:
-        if isinstance(event, SequenceResumed):
+        if isinstance(event, SequenceResumed) and event.overdue == "shift":
             assert event.resumed_at is not None
             assert event.paused_at is not None
             total += event.resumed_at - event.paused_at
         assert timedelta(seconds=event.clock_offset_seconds) == total
     assert life.sequence is None or life.sequence.clock_offset == total
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_the_active_clock_never_runs_backwards_and_stands_while_paused(steps: list[tuple[str, int, int]]) -> None:
+    shown = datetime.min.replace(tzinfo=UTC)
+    for event in lived(steps).events:
+        offset = timedelta(seconds=event.clock_offset_seconds)
+        clock = ActiveClock(offset, event.paused_at if event.status == "paused" else None)
+        assert clock.at(event.updated_at) >= shown
+        shown = clock.at(event.updated_at)
+        if isinstance(event, SequenceResumed) and event.overdue == "shift":
+            assert event.paused_at is not None
+            assert event.resumed_at is not None
+            pause = event.resumed_at - event.paused_at
+            assert shown == ActiveClock(offset - pause, event.paused_at).at(event.updated_at)
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_those_inside_follow_a_version_that_is_there_and_never_an_older_one(steps: list[tuple[str, int, int]]) -> None:
+    followed = 0
+    for event in lived(steps).events:
+        assert (event.follow_version is None) == (event.version is None)
+        if event.version is not None and event.follow_version is not None:
+            assert followed <= event.follow_version <= event.version
+            assert event.in_flight == "pin" or event.follow_version == event.version
+            followed = event.follow_version
+
+
+@given(STEPS)
+@settings(max_examples=300, deadline=None)
+def test_only_a_paused_sequence_resumes_by_itself(steps: list[tuple[str, int, int]]) -> None:
+    for event in lived(steps).events:
+        assert event.resume_at is None or event.status == "paused"
 
 
 @given(STEPS)

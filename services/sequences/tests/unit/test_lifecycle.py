@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from messaging import Cause, Decision, Refused
 from sequences.domain.lifecycle import complete_resume, delete, entry_closed, pause, resume, sequence_halted
-from sequences.domain.sequence import Sequence, Status
+from sequences.domain.sequence import ResumeAsked, ResumeMode, Sequence, Status
 from sluice_contracts.delivery import SequenceHalted
 from sluice_contracts.enrollment import EntryClosed
 from sluice_contracts.sequences import (
@@ -21,6 +21,7 @@ from sluice_contracts.sequences import (
 )
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PAUSED = Cause(source="tests", id="pause-1", actor="ann")
 ASKED = Cause(source="tests", id="resume-1", actor="ann")
 DELETED = Cause(source="tests", id="delete-1", actor="ann")
 
@@ -52,11 +53,11 @@ def a_stopped(**changes: Any) -> Sequence:
 
 
 def pausing(current: Sequence | None, *, reason: str | None = None, now: datetime = NOON) -> Decision[Sequence]:
-    return pause(current, PauseSequence(sequence_id="welcome", reason=reason), now=now)
+    return pause(current, PauseSequence(sequence_id="welcome", reason=reason), cause=PAUSED, now=now)
 
 
-def resuming(current: Sequence | None, *, now: datetime) -> Decision[Sequence]:
-    return resume(current, ResumeSequence(sequence_id="welcome"), cause=ASKED, now=now)
+def resuming(current: Sequence | None, *, now: datetime, cause: Cause = ASKED, **mode: Any) -> Decision[Sequence]:
+    return resume(current, ResumeSequence(sequence_id="welcome", **mode), cause=cause, now=now)
 
 
 def closing(current: Sequence | None, *, epoch: int) -> Decision[Sequence]:
@@ -162,7 +163,41 @@ def test_resuming_moves_the_active_clock_on_by_the_pause() -> None:
     assert (message.status, message.epoch, message.reason, message.receipts) == ("active", 5, None, None)
     assert (message.paused_at, message.resumed_at) == (NOON, after(90.000001))
     assert message.clock_offset_seconds == 120.000001
-    assert message.overdue == "shift"
+    assert (message.overdue, message.max_lateness, message.admit) == ("shift", None, "none")
+
+
+@pytest.mark.parametrize("mode", [{"overdue": "skip"}, {"overdue": "send_now"}])
+def test_what_is_not_shifted_leaves_the_active_clock_where_it_was(mode: dict[str, Any]) -> None:
+    decision = resuming(a_stopped(clock_offset=timedelta(seconds=30)), now=after(90), **mode)
+
+    message = only(decision)
+    assert (message.clock_offset_seconds, message.resumed_at) == (30, after(90))
+    assert message.overdue == mode["overdue"]
+
+
+def test_a_resume_tells_its_bound_and_whom_it_lets_in() -> None:
+    decision = resuming(a_stopped(), now=after(90), overdue="send_now", max_lateness="2h", admit="qualifying")
+
+    message = only(decision)
+    assert (message.overdue, message.max_lateness, message.admit) == ("send_now", "2h", "qualifying")
+
+
+def test_the_next_pause_forgets_how_the_last_one_ended() -> None:
+    running = state(resuming(a_stopped(), now=after(90), overdue="skip", admit="qualifying"))
+
+    message = only(pausing(running, now=after(100)))
+
+    assert (message.overdue, message.admit) == (None, None)
+
+
+@pytest.mark.parametrize("overdue", [None, "shift", "skip"])
+@pytest.mark.parametrize("current", [None, sequence(Status.ACTIVE), a_stopped()])
+def test_a_bound_is_refused_where_nothing_is_sent_late(current: Sequence | None, overdue: str | None) -> None:
+    with pytest.raises(Refused) as refused:
+        resuming(current, now=after(90), overdue=overdue, max_lateness="2h")
+
+    assert refused.value.code == "invalid"
+    assert [fault.place for fault in refused.value.faults] == ["max_lateness"]
 
 
 def test_a_resume_waits_for_the_receipts_of_the_pause() -> None:
@@ -179,14 +214,30 @@ def test_a_resume_waits_for_the_receipts_of_the_pause() -> None:
     assert state(resumed).resume_asked is None
 
 
-def test_resuming_twice_while_it_waits_keeps_who_asked_first() -> None:
-    waiting = state(resuming(sequence(Status.PAUSED), now=after(1)))
-    other = Cause(source="tests", id="resume-2")
+def test_a_resume_that_waits_keeps_how_it_is_to_resume() -> None:
+    accepted = resuming(sequence(Status.PAUSED), now=after(1), overdue="send_now", max_lateness="2h")
+    stopped = closing(state(halting(state(accepted), epoch=4)), epoch=4)
 
-    again = resume(waiting, ResumeSequence(sequence_id="welcome"), cause=other, now=after(2))
+    message = only(complete_resume(state(stopped), now=after(9)))
+
+    assert (message.overdue, message.max_lateness, message.clock_offset_seconds) == ("send_now", "2h", 0)
+
+
+OTHER = Cause(source="tests", id="resume-2")
+
+
+@pytest.mark.parametrize(
+    ("overdue", "kept"),
+    [("shift", ResumeAsked(ASKED)), ("skip", ResumeAsked(OTHER, ResumeMode("skip")))],
+    ids=["the same: the first", "another: the last"],
+)
+def test_of_two_resumes_that_wait_it_counts(overdue: str, kept: ResumeAsked) -> None:
+    waiting = state(resuming(sequence(Status.PAUSED), now=after(1)))
+
+    again = resuming(waiting, cause=OTHER, now=after(2), overdue=overdue)
 
     assert again.result == {"epoch": 5}
-    assert state(again).resume_asked == ASKED
+    assert state(again).resume_asked == kept
 
 
 def test_a_pause_cancels_a_resume_that_waits_and_keeps_the_epoch() -> None:
@@ -211,7 +262,9 @@ def test_a_delete_cancels_a_resume_that_waits_with_an_epoch_of_its_own() -> None
 
 
 def test_resuming_what_runs_changes_nothing() -> None:
-    assert resuming(sequence(Status.ACTIVE), now=NOON) == Decision(result={"epoch": 4})
+    active = sequence(Status.ACTIVE)
+
+    assert resuming(active, now=NOON) == resuming(active, now=NOON, overdue="skip") == Decision(result={"epoch": 4})
 
 
 @pytest.mark.parametrize("status", [Status.DRAFT, Status.ACTIVE, Status.PAUSED])

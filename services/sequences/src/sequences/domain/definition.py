@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
+from campaign.window import CONTACT
+from campaign.zones import zone_named
 from messaging import Refused
 from pydantic import TypeAdapter, ValidationError
 from sluice_contracts.answers import Fault
@@ -14,7 +16,6 @@ from sluice_contracts.definition import StepMessage, faults_of, parse_definition
 from templates import check_message
 
 from sequences.domain.sequence import Definition
-from sequences.domain.unsupported import unsupported_in
 
 FAULTS_MAX: Final = 200
 """How many faults an answer names; a draft of 256 KiB can hold more than a record could carry."""
@@ -22,6 +23,11 @@ STEPS_AT_ONCE: Final = 20
 """Steps whose templates are compiled before others get their turn: some 30 ms."""
 
 _MESSAGE: Final[TypeAdapter[StepMessage]] = TypeAdapter(StepMessage)
+ORDERING: Final = frozenset({"greater_than", "less_than"})
+_NO_ZONE: Final = {
+    "timezone": "must be contact or the name of a time zone",
+    "fallback_timezone": "must be the name of a time zone",
+}
 _UNIQUE: Final = Fault(place="steps", rule="step ids must be unique")
 
 
@@ -62,7 +68,8 @@ def inspect_form(definition: Definition, limits: Limits) -> Findings:
     broken = _model_faults(definition)
     if _UNIQUE not in broken and _has_repeated_ids(definition):
         broken.append(_UNIQUE)  # the model looks for them only where each step by itself is valid
-    broken += unsupported_in(definition)
+    broken += zone_faults(definition)
+    broken += operand_faults(definition)
     steps = len(_steps(definition))
     rule = f"must have at most {limits.steps_max} items"
     exceeded = (Fault(place="steps", rule=rule),) if steps > limits.steps_max else ()
@@ -104,6 +111,45 @@ def _template_faults(number: int, step: Any) -> Iterable[Fault]:
         return  # told by the model already
     for fault in check_message(message):
         yield Fault(place=f"steps[{number}].message.{fault.place}", rule=fault.rule)
+
+
+def zone_faults(definition: Definition) -> list[Fault]:
+    """The places that name a time zone which is not there; the definition need not be valid otherwise."""
+    window = definition.get("delivery")
+    if not isinstance(window, Mapping):
+        return []
+    named = {name: window.get(name) for name in ("timezone", "fallback_timezone")}
+    if named["timezone"] == CONTACT:
+        del named["timezone"]
+    return [
+        Fault(place=f"delivery.{name}", rule=_NO_ZONE[name])
+        for name, zone in named.items()
+        if isinstance(zone, str) and zone_named(zone) is None
+    ]
+
+
+def operand_faults(definition: Definition) -> list[Fault]:
+    """Conditions that could never hold, for only numbers and texts have an order."""
+    return [
+        Fault(place=f"{place}.value", rule="must be a number or a text")
+        for place, condition in _conditions(definition)
+        if condition.get("op") in ORDERING and "value" in condition and not _has_order(condition["value"])
+    ]
+
+
+def _conditions(definition: Definition) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    stop_when = definition.get("stop_when")
+    lists = {"start_when": definition.get("start_when")}
+    if isinstance(stop_when, Mapping):
+        lists |= {f"stop_when.{name}": stop_when.get(name) for name in ("success", "failure")}
+    for place, conditions in lists.items():
+        for number, condition in enumerate(conditions if isinstance(conditions, list) else ()):
+            if isinstance(condition, Mapping):
+                yield f"{place}[{number}]", condition
+
+
+def _has_order(value: Any) -> bool:
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
 def _has_repeated_ids(definition: Definition) -> bool:

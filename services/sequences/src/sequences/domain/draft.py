@@ -5,6 +5,7 @@ from datetime import datetime
 
 from messaging import Decision
 from sluice_contracts.sequences import (
+    InFlight,
     PublishSequence,
     SaveSequence,
     SequencePublished,
@@ -13,8 +14,16 @@ from sluice_contracts.sequences import (
 )
 
 from sequences.domain.definition import Findings, Limits, is_same, refuse_faulty, refuse_too_large
-from sequences.domain.sequence import Sequence, Status, TransitionRefused, changed, deleted, known, state_of
-from sequences.domain.unsupported import refuse_unsupported
+from sequences.domain.sequence import (
+    Definition,
+    Sequence,
+    Status,
+    TransitionRefused,
+    changed,
+    deleted,
+    known,
+    state_of,
+)
 
 
 def save(sequence: Sequence | None, command: SaveSequence, *, limits: Limits, now: datetime) -> Decision[Sequence]:
@@ -43,33 +52,42 @@ def publish(
     """Make the draft the next version; a paused sequence stays paused.
 
     `findings` is what an inspection of this very draft has found. Where nothing was saved since the last version there
-    is nothing to do: the result names that version, and no event follows.
+    is nothing to do: the result names that version, and no event follows. One exception: who asks for `follow` in so
+    many words, where those inside keep an older version, gets the same definition as a new version that all follow.
     """
-    refuse_unsupported(command)
     sequence = known(sequence)
     match sequence.status:
         case Status.DRAFT | Status.ACTIVE | Status.PAUSED:
             _refuse_stale(sequence, command.expected_revision)
-            if sequence.draft is None:
-                return Decision(result={"version": sequence.version})
-            refuse_faulty(findings)
-            return _published(sequence, now=now)
+            if sequence.draft is not None:
+                refuse_faulty(findings)
+                return _published(sequence, sequence.draft, in_flight=command.in_flight or "follow", now=now)
+            if sequence.published is not None and command.in_flight == "follow" and _is_pinned(sequence):
+                return _published(sequence, sequence.published, in_flight="follow", now=now)
+            return Decision(result={"version": sequence.version})
         case Status.DELETED:
             raise deleted()
 
 
-def _published(sequence: Sequence, *, now: datetime) -> Decision[Sequence]:
-    assert sequence.draft is not None
+def _published(sequence: Sequence, definition: Definition, *, in_flight: InFlight, now: datetime) -> Decision[Sequence]:
     version = (sequence.version or 0) + 1
+    follows = in_flight == "follow" or sequence.version is None
     published = replace(
         changed(sequence, now=now),
         status=Status.PAUSED if sequence.status is Status.PAUSED else Status.ACTIVE,
         version=version,
-        published=sequence.draft,
+        published=definition,
         draft=None,
+        in_flight=in_flight,
+        follow_version=version if follows else sequence.follow_version,
     )
-    kept = VersionPublished(sequence_id=sequence.sequence_id, version=version, definition=dict(sequence.draft))
+    kept = VersionPublished(sequence_id=sequence.sequence_id, version=version, definition=dict(definition))
     return Decision(published, (state_of(SequencePublished, published), kept), {"version": version})
+
+
+def _is_pinned(sequence: Sequence) -> bool:
+    """Whether those inside may keep a version older than the newest."""
+    return sequence.follow_version != sequence.version
 
 
 def _nothing(sequence_id: str, *, now: datetime) -> Sequence:

@@ -4,10 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 from messaging import Cause, Refused
 from sluice_contracts.sequences import (
+    Admit,
+    InFlight,
+    Overdue,
     Receipts,
     SequenceDeleted,
     SequencePaused,
@@ -35,6 +38,34 @@ class Status(StrEnum):
     DELETED = "deleted"
 
 
+@dataclass(frozen=True, slots=True)
+class ResumeMode:
+    """How a pause ends: what becomes of what fell due meanwhile, and of who was refused meanwhile."""
+
+    overdue: Overdue = "shift"
+    max_lateness: str | None = None
+    admit: Admit = "none"
+
+
+SHIFT: Final = ResumeMode()
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeAsked:
+    """A resume that waits for the receipts of the pause: who asked for it, and how it is to resume."""
+
+    cause: Cause
+    mode: ResumeMode = SHIFT
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeTimer:
+    """When a paused sequence resumes by itself, and who asked for that."""
+
+    at: datetime
+    cause: Cause
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sequence:
     """One sequence. `published` is the definition of `version`, `draft` what was saved since."""
@@ -48,17 +79,21 @@ class Sequence:
     draft: Definition | None = None
     version: int | None = None
     published: Definition | None = None
-    in_flight: Literal["follow"] = "follow"
+    in_flight: InFlight = "follow"
+    follow_version: int | None = None
+    """The newest version that those inside follow."""
     reason: str | None = None
     paused_at: datetime | None = None
     resumed_at: datetime | None = None
+    resumed_with: ResumeMode | None = None
+    """How the last resume resumed; none since the next pause."""
     clock_offset: timedelta = timedelta()
     entry_closed_at: datetime | None = None
     halted_at: datetime | None = None
     dropped: int | None = None
     in_flight_sends: int | None = None
-    resume_asked: Cause | None = None
-    """Who asked for a resume that waits for the receipts of the pause."""
+    resume_asked: ResumeAsked | None = None
+    resume_timer: ResumeTimer | None = None
     deletion: Cause | None = None
     """Who asked for the deletion: what the erasure says later follows from it."""
     gone: bool = False
@@ -97,6 +132,7 @@ def changed(sequence: Sequence, *, now: datetime) -> Sequence:
 def state_of(event: type[Event], sequence: Sequence) -> Event:
     """The whole state of a sequence, as one of its events."""
     erased = sequence.status is Status.DELETED
+    mode, timer = sequence.resumed_with, sequence.resume_timer
     return event(
         sequence_id=sequence.sequence_id,
         state_version=sequence.state_version,
@@ -107,12 +143,16 @@ def state_of(event: type[Event], sequence: Sequence) -> Event:
         version=sequence.version,
         published=None if erased or sequence.published is None else dict(sequence.published),
         in_flight=sequence.in_flight,
+        follow_version=sequence.follow_version,
         reason=sequence.reason,
         paused_at=sequence.paused_at,
         resumed_at=sequence.resumed_at,
         clock_offset_seconds=sequence.clock_offset.total_seconds(),
         receipts=sequence.receipts,
-        overdue=None if sequence.resumed_at is None else "shift",
+        resume_at=None if timer is None else timer.at,
+        overdue=None if mode is None else mode.overdue,
+        max_lateness=None if mode is None else mode.max_lateness,
+        admit=None if mode is None else mode.admit,
         updated_at=sequence.updated_at,
     )
 

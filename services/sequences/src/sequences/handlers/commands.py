@@ -36,7 +36,7 @@ async def publish_sequence(commands: Batch[PublishSequence], tx: Tx, *, limits: 
 async def pause_sequence(commands: Batch[PauseSequence], tx: Tx) -> None:
     """Stop sequences."""
     current = await sequences.load(tx.conn, commands.keys())
-    decided = commands.decide(lambda m: lifecycle.pause(current.get(m.key), m.data, now=tx.now))
+    decided = commands.decide(lambda m: lifecycle.pause(current.get(m.key), m.data, cause=m.cause, now=tx.now))
     await sequences.save(tx.conn, decided.states())
     tx.emit(decided)
 

@@ -43,6 +43,6 @@ async def _save(states: Rows[Sequence], tx: Tx) -> None:
         resumed = lifecycle.complete_resume(state, now=tx.now)
         for message in resumed.messages:
             assert state.resume_asked is not None
-            tx.say(message, state.resume_asked)
+            tx.say(message, state.resume_asked.cause)
         saved.append(resumed.state or state)
     await sequences.save(tx.conn, saved)
