@@ -1,0 +1,103 @@
+"""Whether the services have done all that is due: then, and only then, the clock is set forward."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, TypeAlias
+
+import asyncpg
+from chassis.clock import monotonic, sleep
+from sluice import Sluice
+from sluice.transport import Place
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+POLL_SECONDS: Final = 0.03
+QUIET_SECONDS_MAX: Final = 60.0
+LOOKS: Final = 2
+"""So often in a row nothing may be left to do: what one look has passed over, the next one sees."""
+
+_OUTBOX: Final = "select count(*) from {schema}.outbox"
+_OFFSETS: Final = "select topic, partition, next_offset from {schema}.consumer_offset"
+
+# What delivery has still to do at this moment. A message that is kept back, or that is unknown, waits for others.
+_DELIVERY: Final = """
+select
+    (select count(*) from delivery.claim) as claims,
+    (select count(*) from delivery.replan) as replans,
+    (select count(*) from delivery.sequence_halt) + (select count(*) from delivery.contact_halt) as receipts,
+    (select count(*) from delivery.erasure) as erasures,
+    (select count(*) from delivery.pending p join delivery.gate g using (sequence_id)
+        where p.lane is null and g.version is not null and g.status <> 'deleted') as unplanned,
+    (select count(*) from delivery.pending p join delivery.gate g using (sequence_id)
+        where g.open and p.token is null and p.lane not like 'withheld:%'
+            and p.due_active <= {clock} - g.clock_offset and {sendable}) as due
+"""
+
+_NEXT: Final = """
+select min(at) from (
+    select min(p.due_active + g.clock_offset) as at
+    from delivery.pending p join delivery.gate g using (sequence_id)
+    where g.open and p.token is null and p.lane is not null and p.lane not like 'withheld:%'
+        and p.due_active > {clock} - g.clock_offset
+    union all
+    select min(resume_at) from sequences.sequence where status = 'paused' and resume_at > {clock}
+) as moments
+"""
+
+_ENROLLMENT: Final = """
+select (select count(*) from enrollment.parked where waits_for is null) as parked,
+    (select count(*) from enrollment.erasure) as erasures
+"""
+
+CLOCK: Final = "(select pg_catalog.clock_timestamp() + ahead from test_clock.shift)"
+
+
+class TooBusy(Exception):
+    """The services have not come to rest; the text says what is left."""
+
+
+class Quiet:
+    """Looks into every schema, as a superuser, and compares what was read with what stands on the topics."""
+
+    def __init__(self, conn: Connection, sluice: Sluice, schemas: Sequence[str], *, sendable: str = "true") -> None:
+        self._conn = conn
+        self._sluice = sluice
+        self._schemas = list(schemas)
+        self._sendable = sendable
+
+    async def wait(self) -> None:
+        """Return once nothing is left to do; TooBusy where that takes too long."""
+        deadline = monotonic() + QUIET_SECONDS_MAX
+        quiet = 0
+        while quiet < LOOKS:
+            left = await self.left()
+            quiet = 0 if left else quiet + 1
+            if left and monotonic() > deadline:
+                raise TooBusy(", ".join(f"{what}: {count}" for what, count in left.items()))
+            await sleep(POLL_SECONDS)
+
+    async def left(self) -> dict[str, int]:
+        """What there is to do now, by name; nothing where all is quiet."""
+        left: dict[str, int] = {}
+        for schema in self._schemas:
+            left[f"{schema}.outbox"] = await self._conn.fetchval(_OUTBOX.format(schema=schema))
+        for prefix, statement in (("delivery", _DELIVERY), ("enrollment", _ENROLLMENT)):
+            row = await self._conn.fetchrow(statement.format(clock=CLOCK, sendable=self._sendable))
+            left |= {f"{prefix}.{what}": count for what, count in dict(row or {}).items()}
+        if not any(left.values()):
+            left["unread"] = await self._unread()
+        return {what: count for what, count in left.items() if count}
+
+    async def next_due(self) -> datetime | None:
+        """When something becomes due by itself; None where nothing ever does."""
+        moment: datetime | None = await self._conn.fetchval(_NEXT.format(clock=CLOCK))
+        return moment
+
+    async def _unread(self) -> int:
+        read = {
+            (schema, row[0], row[1]): row[2]
+            for schema in self._schemas
+            for row in await self._conn.fetch(_OFFSETS.format(schema=schema))
+        }
+        ends = await self._sluice.transport.ends(list({Place(topic, number) for _, topic, number in read}))
+        return sum(max(0, ends[Place(topic, number)] - next_) for (_, topic, number), next_ in read.items())
