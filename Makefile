@@ -55,6 +55,10 @@ component: venv ## tests of one package against real Kafka and Postgres
 e2e: venv ## tests of the whole, across all services
 	@$(RUN) -m tools.run_tests tests/e2e $(ARGS)
 
+.PHONY: cases
+cases: venv ## what the words mean: every case on real Kafka and Postgres, expected and seen, as tables
+	@$(RUN) -m testkit.cases $(ARGS)
+
 # Checks
 
 .PHONY: lint

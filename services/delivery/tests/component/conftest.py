@@ -263,7 +263,7 @@ class World:
     async def claim(self, sequence_id: str = "s", lane: str = "email:", *, room: int = 500) -> list[Claimed]:
         """What a sender claims."""
         async with self.pool.acquire() as conn, conn.transaction():
-            token = await claiming.begin(conn)
+            token, _ = await claiming.begin(conn)
             return await claiming.claim(conn, {(sequence_id, lane): room}, token=token, owner="tests")
 
     async def book(self, *bookings: Booking, closes: bool = True) -> int:

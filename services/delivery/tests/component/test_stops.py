@@ -95,7 +95,7 @@ async def test_a_claim_that_began_before_the_stop_commits_before_it_and_is_waite
     async with world.pool.acquire() as conn:
         claiming_ = conn.transaction()
         await claiming_.start()
-        token = await claiming.begin(conn)
+        token, _ = await claiming.begin(conn)
         pause = asyncio.create_task(world.pause())
         await _waits_for_a_lock(world)
         claimed = await claiming.claim(conn, {("s", "email:"): 1}, token=token, owner="late")

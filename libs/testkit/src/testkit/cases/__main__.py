@@ -7,12 +7,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 from chassis.clock import monotonic, new_id
 from devstack.errors import StackError
 from devstack.layout import repository
@@ -30,7 +29,7 @@ from testkit.cases.quiet import Quiet, TooBusy
 from testkit.cases.seen import TOPICS, Seen
 from testkit.cases.stage import Stage
 from testkit.cases.tables import SCRIPTS, TABLES
-from testkit.database import sluice_url
+from testkit.demo import traces
 from testkit.stack import SERVICES
 
 FILE_WIDTH: Final = 170
@@ -91,8 +90,10 @@ async def _run(stack: Stack, scripts: Sequence[Script], console: Console) -> tup
     """Start everything with a clock that can be set, and play all scripts on it."""
     progress = Progress(sys.stdout)
     stack.start(services=False, prepare=True, progress=progress, attached=True)
-    conn = await asyncpg.connect(sluice_url(stack.addresses.postgres_admin_url))
-    try:
+    async with AsyncExitStack() as exits:
+        conn, looking = [
+            await exits.enter_async_context(traces.database(stack.addresses.postgres_admin_url)) for _ in range(2)
+        ]
         await clocks.install(conn, SERVICES)
         movable = MovableClock(conn)
         await movable.set(min(script.start for script in scripts))
@@ -103,7 +104,7 @@ async def _run(stack: Stack, scripts: Sequence[Script], console: Console) -> tup
                 sluice=sluice,
                 asker=Asker(sluice.transport, source="cases", actor="cases"),
                 clock=movable,
-                quiet=Quiet(conn, sluice, SERVICES),
+                quiet=Quiet(looking, sluice, SERVICES),
                 seen=Seen(),
             )
             console.print(f"playing {len(scripts)} cases", highlight=False)
@@ -111,8 +112,6 @@ async def _run(stack: Stack, scripts: Sequence[Script], console: Console) -> tup
             outcomes = await _play(stage, scripts)
             await stage.asker.stop()
             return outcomes, monotonic() - began
-    finally:
-        await conn.close()
 
 
 async def _play(stage: Stage, scripts: Sequence[Script]) -> list[Outcome]:

@@ -4,6 +4,7 @@ A service reads the time where its rows are: `clock_timestamp()`. Its schema com
 function of that name there is what its statements call. Nothing in the services knows of it.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
@@ -42,10 +43,12 @@ class MovableClock:
 
     def __init__(self, conn: Connection) -> None:
         self._conn = conn
+        self._one = asyncio.Lock()
 
     async def now(self) -> datetime:
         """What the services see."""
-        moment: datetime = await self._conn.fetchval(_NOW)
+        async with self._one:
+            moment: datetime = await self._conn.fetchval(_NOW)
         return moment
 
     async def set(self, moment: datetime) -> timedelta:
@@ -53,5 +56,6 @@ class MovableClock:
         ahead = moment - await self.now()
         if ahead <= timedelta():
             return timedelta()
-        await self._conn.execute(_SET, moment)
+        async with self._one:
+            await self._conn.execute(_SET, moment)
         return ahead

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Final
 
 import structlog
@@ -30,9 +31,16 @@ class Claimer:
     """Knows where something is due, and takes from there in turn."""
 
     def __init__(
-        self, pool: Pool, *, owner: str, lanes: Sequence[str], monotonic: Callable[[], float] = monotonic
+        self,
+        pool: Pool,
+        *,
+        owner: str,
+        lanes: Sequence[str],
+        tell_clock: Callable[[datetime], None],
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
         self._pool = pool
+        self._tell_clock = tell_clock
         self._monotonic = monotonic
         self._owner = owner
         self._lanes = list(lanes)
@@ -51,7 +59,8 @@ class Claimer:
         if not asked:
             return []
         async with self._pool.acquire() as conn, conn.transaction():
-            token = await claiming.begin(conn)
+            token, now = await claiming.begin(conn)
+            self._tell_clock(now)
             self._lost.add(token)
             rows = await claiming.claim(conn, asked, token=token, owner=self._owner)
         self._lost.discard(token)

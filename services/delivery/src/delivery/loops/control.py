@@ -61,6 +61,10 @@ class Control:
         read, at = self._clock
         return read + timedelta(seconds=self._monotonic() - at)
 
+    def tell(self, now: datetime) -> None:
+        """The database's clock, as somebody else has just read it."""
+        self._clock = (now, self._monotonic())
+
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the copy fresh until stopped; while that fails it goes stale by itself."""
         self._health.ready("control", False)
@@ -84,7 +88,7 @@ class Control:
         """Take over which gates have changed, what time it is, and which readers have confirmed since the last look."""
         asked = self._monotonic()
         self._take(await control.gates(conn, after=self._change))
-        self._clock = (await control.now(conn), self._monotonic())
+        self.tell(await control.now(conn))
         self._hear(asked, await control.beats(conn))
 
     async def _look_until(self, stop: asyncio.Event, conn: Conn) -> None:

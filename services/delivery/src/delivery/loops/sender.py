@@ -92,7 +92,9 @@ class Sender:
         self._outcomes = Outcomes(source, self._contents)
         self._booker = Booker(pool, health=health)
         self._lanes = {f"{name}:": Lane(channel, rooms[name]) for name, channel in channels.items()}
-        self._claimer = Claimer(pool, owner=owner, lanes=list(self._lanes), monotonic=monotonic)
+        self._claimer = Claimer(
+            pool, owner=owner, lanes=list(self._lanes), tell_clock=control.tell, monotonic=monotonic
+        )
         self._room_woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:

@@ -51,9 +51,9 @@ from clock cross join gate g cross join unnest($1::text[]) as l (lane) cross joi
 where g.open and due.found
 """
 
-# The lock, and the number under which the claim will stand: who knows it beforehand can give back a claim whose answer
-# was lost.
-_BEGIN: Final = "select nextval('claim_token'), pg_advisory_xact_lock_shared($1)"
+# The lock, the number under which the claim will stand (who knows it beforehand can give back a claim whose answer was
+# lost), and the clock that what is claimed is judged by.
+_BEGIN: Final = "select nextval('claim_token'), pg_advisory_xact_lock_shared($1), clock_timestamp()"
 
 # What was picked comes back as arrays, which the planner takes for short: joined as a table it may choose to walk
 # through the whole queue (0.5 s with 1 M stopped rows and 500 places).
@@ -101,10 +101,11 @@ async def probe(conn: Conn, lanes: Sequence[str]) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in await conn.fetch(_PROBE, lanes)]
 
 
-async def begin(conn: Conn) -> int:
-    """Share the gates until the transaction ends, and get the token of the claim that it will make."""
-    token: int = await conn.fetchval(_BEGIN, GATE_LOCK)
-    return token
+async def begin(conn: Conn) -> tuple[int, datetime]:
+    """Share the gates until the transaction ends; the token of the claim to be made, and the database's clock."""
+    row = await conn.fetchrow(_BEGIN, GATE_LOCK)
+    assert row is not None
+    return row[0], row[2]
 
 
 async def claim(conn: Conn, rooms: Mapping[tuple[str, str], int], *, token: int, owner: str) -> list[Claimed]:

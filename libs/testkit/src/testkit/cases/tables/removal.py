@@ -122,7 +122,7 @@ async def the_others(c: Case) -> None:
 
 @case(
     "deleted: nothing more, for ever; its id never comes back",
-    ada="a 0",
+    ada="a 0 · refused: deleted 1d",
     state="gone",
     enroll="refused: deleted",
     ada_in_other="a 0 · b 1d · completed 1d",
