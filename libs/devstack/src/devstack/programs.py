@@ -161,6 +161,7 @@ class Programs:
             "SLUICE_WHATSAPP_TOKEN": "local",
             "SLUICE_WEBHOOK_SECRET": webhook_secret(self._layout),
             "SLUICE_WEBHOOK_ALLOW_PRIVATE_NETWORKS": "true",
+            "SLUICE_UNKNOWN_WAIT_SECONDS": "5",
             "SLUICE_RECEIVE_HOST": LOOPBACK,
             "SLUICE_RECEIVE_PORT": str(self._ports[RECEIVE_HTTP]),
             "SLUICE_SINK_HTTP_PORT": http,

@@ -36,14 +36,24 @@ async def plan(settings: DeliverySettings) -> None:
         service = Service(routes=routes(), pool=pool, kafka=settings.kafka_bootstrap_servers, health=health)
         await run_until_stopped(
             service.run,
-            *loops.build(service, health, halt_wait_seconds=settings.halt_wait_seconds),
+            *loops.build(
+                service,
+                health,
+                halt_wait_seconds=settings.halt_wait_seconds,
+                unknown_wait_seconds=settings.unknown_wait_seconds,
+            ),
             drain_seconds_max=settings.drain_seconds_max,
         )
 
 
 async def send(settings: DeliverySettings, channels: ChannelSettings) -> None:
     """Send what is due until SIGTERM or SIGINT; what has left is finished, what has not is given back."""
-    limits = SendLimits(settings.lease_seconds_max, channels.send_seconds_max, settings.lease_margin_seconds)
+    limits = SendLimits(
+        settings.lease_seconds_max,
+        channels.send_seconds_max,
+        settings.lease_margin_seconds,
+        settings.unknown_wait_seconds,
+    )
     if limits.start_seconds_max <= 0:
         raise SettingsFault(
             "SLUICE_LEASE_SECONDS_MAX must be longer than SLUICE_SEND_SECONDS_MAX and SLUICE_LEASE_MARGIN_SECONDS "

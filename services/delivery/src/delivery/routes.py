@@ -5,7 +5,7 @@ from typing import Final
 from messaging import Routes
 from sluice_contracts import topics
 from sluice_contracts.contacts import ContactCreated, ContactUpdated
-from sluice_contracts.delivery import RestoreDelivery, SuspendDelivery
+from sluice_contracts.delivery import ResolveMessage, RestoreDelivery, SuspendDelivery
 from sluice_contracts.enrollment import (
     ContactEnrolled,
     ContactRemoved,
@@ -24,7 +24,7 @@ from sluice_contracts.sequences import (
     SequenceStopped,
 )
 
-from delivery.handlers import commands, contacts, ends, entries, sequences
+from delivery.handlers import commands, contacts, ends, entries, resolutions, sequences
 from delivery.store.control import CONTROL_TOPICS
 
 SEQUENCE_STATES: Final = (
@@ -64,6 +64,8 @@ def routes() -> Routes:
 
     for command in (SuspendDelivery, RestoreDelivery):
         table.on(command, commands.refuse_scope_command)
+    table.on(ResolveMessage, resolutions.resolve_message)
+    table.lock(topics.DELIVERY_COMMANDS, resolutions.share_gates)
     for topic in CONTROL_TOPICS:
         table.heartbeat(topic)
     return table

@@ -6,6 +6,8 @@ from typing import Final
 from chassis.settings import ServiceSettings
 from pydantic import Field, SecretStr, model_validator
 
+from delivery.domain.message import UNKNOWN_WAIT_SECONDS
+
 SCHEMA: Final = "delivery"
 MIGRATIONS: Final = Path(__file__).parents[2] / "migrations"
 
@@ -21,6 +23,9 @@ class DeliverySettings(ServiceSettings):
     lease_margin_seconds: float = Field(default=2.0, gt=0, le=60)
     control_staleness_seconds_max: float = Field(default=5.0, gt=BEAT_AGE_SECONDS_MAX, le=60)
     """With stops unheard for so long nothing is sent any more."""
+
+    unknown_wait_seconds: float = Field(default=UNKNOWN_WAIT_SECONDS, ge=0, le=30 * 86_400)
+    """So long a message that may have arrived waits for a report before its step's `on_unknown` decides."""
 
     receive_host: str = "127.0.0.1"
     receive_port: int = Field(default=0, ge=0, le=65535)

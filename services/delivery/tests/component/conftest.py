@@ -14,6 +14,7 @@ from delivery.loops.eraser import Eraser
 from delivery.loops.halter import Halter
 from delivery.loops.planner import Planner
 from delivery.loops.reaper import Reaper
+from delivery.loops.resolver import Resolver
 from delivery.routes import routes
 from delivery.settings import MIGRATIONS, SCHEMA
 from delivery.store import books, claiming, locks
@@ -124,6 +125,7 @@ class World:
         service: Any = self
         self.halter = Halter(service, wait_seconds=HALT_WAIT_SECONDS, monotonic=self.monotonic)
         self.reaper = Reaper(service, wait_seconds=HALT_WAIT_SECONDS, monotonic=self.monotonic)
+        self.resolver = Resolver(service, rows_max=3)
         self.planner = Planner(service, rows_max=3)
         self.eraser = Eraser(service, rows_max=2)
         self.bookkeeper = Bookkeeper(service, tell_seconds_min=0.0)
@@ -310,8 +312,8 @@ class World:
         async with self.pool.acquire() as conn, conn.transaction(isolation="repeatable_read"):
             found = (await books.read(conn, [sequence_id]))[sequence_id]
             counted = await conn.fetchrow(
-                "select count(*) filter (where token is null) as pending, count(token) as claimed "
-                "from pending where sequence_id = $1",
+                "select count(*) filter (where token is null and lane is distinct from 'unknown:') as pending, "
+                "count(token) as claimed from pending where sequence_id = $1",
                 sequence_id,
             )
         assert found.closed
@@ -332,6 +334,8 @@ def booking(row: Claimed, ending: str, **more: Any) -> Booking:
         made.key = row.contact_id.encode()
         made.event = orjson.dumps({"type": f"Message{ending.title()}.v1", "data": {"message_id": message_id}})
         made.planned_under = row.newest
+    if ending == "unknown":
+        made.retry_after = timedelta(minutes=10)
     for name, value in more.items():
         setattr(made, name, value)
     return made

@@ -114,15 +114,17 @@ async def test_a_failure_ends_the_row_and_is_told(world: World, booking: Any) ->
     assert await world.books() == {"planned": 1, "failed": 1}
 
 
-async def test_what_may_have_arrived_is_told_and_the_next_step_follows(world: World, booking: Any) -> None:
+async def test_what_may_have_arrived_is_told_and_waits_to_be_decided(world: World, booking: Any) -> None:
     (entered,) = await set_up(world, "c")
     (claimed,) = await world.claim()
 
-    await world.book(booking(claimed, "unknown", next_step="again", next_lane="email:", next_after=timedelta(days=2)))
+    await world.book(booking(claimed, "unknown"))
 
-    assert (await world.row(entered))["step_id"] == "again"
+    row = await world.row(entered)
+    assert (row["step_id"], row["lane"], row["attempt"], row["token"]) == ("hello", "unknown:", 1, None)
     assert [one.type for one in await world.said()] == ["MessageUnknown"]
-    assert await world.books() == {"planned": 2, "pending": 1, "unknown": 1}
+    assert await world.claim(lane="unknown:") == []
+    assert await world.books() == {"planned": 1, "unknown": 1}
 
 
 async def test_a_claim_row_stays_until_all_of_it_is_booked(world: World, sent: Any) -> None:

@@ -20,6 +20,7 @@ ACTIONS = (
     "release",
     "fail",
     "doubt",
+    "decide",
     "remove",
     "stop",
     "pause",
@@ -113,11 +114,19 @@ class Campaign:
                 await world.go("reaper", "halter")
             case "roll up":
                 await world.go("bookkeeper", "halter")
+            case "decide":
+                await self._decide()
             case "send" | "retry" | "release" | "fail" | "doubt" if self.held:
                 await self._end(action, self.held.pop(0))
 
+    async def _decide(self) -> None:
+        async with self.world.pool.acquire() as conn:
+            unknown = await conn.fetch("select message_id::text from message where outcome = 'unknown' limit 2")
+        for number, (message_id,) in enumerate(unknown):
+            await self.world.ask("ResolveMessage", message_id=message_id, outcome=("retry", "sent")[number])
+
     async def _pause(self) -> None:
-        counted = await self.world.rows("pending", "token is null")
+        counted = await self.world.rows("pending", "token is null and lane is distinct from 'unknown:'")
         claimed = await self.world.rows("pending", "token is not null")
         said = await self.world.pause(**self.state())
         for receipt in said:
@@ -160,3 +169,4 @@ async def test_whatever_happens_in_whatever_order_the_books_are_closed_and_exact
     books = await world.books()
     assert books.get("claimed", 0) == await world.rows("claim") == 0
     assert books.get("sent", 0) == await world.rows("message", "outcome = 'sent'")
+    assert books.get("unknown", 0) == await world.rows("message", "outcome = 'unknown'")

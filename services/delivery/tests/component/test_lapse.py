@@ -59,7 +59,7 @@ async def test_a_webhook_becomes_claimable_again_as_the_same_message(world: Worl
     assert await world.books() == {"planned": 1, "claimed": 1}
 
 
-async def test_an_e_mail_is_unknown_and_the_next_step_follows(world: World) -> None:
+async def test_an_e_mail_is_unknown_and_waits_to_be_decided(world: World) -> None:
     entered = await set_up(world)
     await world.claim()
 
@@ -67,10 +67,10 @@ async def test_an_e_mail_is_unknown_and_the_next_step_follows(world: World) -> N
 
     row = await world.row(entered)
     assert (told.type, told.data["reason"], told.data["step_id"]) == ("MessageUnknown", "lease_expired", "hello")
-    assert (row["step_id"], row["ended"], row["token"]) == ("again", ["hello"], None)
+    assert (row["step_id"], row["lane"], row["ended"], row["token"]) == ("hello", "unknown:", [], None)
     assert await world.outcomes() == [("hello", "unknown")]
     assert await world.rows("claim") == 0
-    assert await world.books() == {"planned": 2, "pending": 1, "unknown": 1}
+    assert await world.books() == {"planned": 1, "unknown": 1}
 
 
 async def test_a_late_result_of_what_has_lapsed_changes_nothing(world: World, sent: Any) -> None:
@@ -80,23 +80,6 @@ async def test_a_late_result_of_what_has_lapsed_changes_nothing(world: World, se
 
     assert await world.book(sent(late, "again")) == 0
     assert await world.outcomes() == [("hello", "unknown")]
-
-
-async def test_after_the_last_step_the_end_is_told(world: World) -> None:
-    await set_up(
-        world,
-        published={
-            **TWO_WEBHOOKS,
-            "steps": [{"step_id": "only", "after": "0s", "message": {"channel": "email", "subject": "S", "text": "T"}}],
-        },
-    )
-    await world.claim()
-
-    said = await lapse(world)
-
-    assert [one.type for one in said] == ["MessageUnknown", "StepsFinished"]
-    assert await world.rows("pending") == 0
-    assert await world.books() == {"planned": 1, "unknown": 1}
 
 
 async def test_of_an_enrollment_that_has_ended_nothing_is_sent_again(world: World) -> None:

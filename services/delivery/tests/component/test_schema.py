@@ -19,6 +19,7 @@ from delivery.store import (
     markers,
     pending,
     replans,
+    unknown,
 )
 
 pytestmark = pytest.mark.stack
@@ -39,6 +40,7 @@ MODULES = (
     markers,
     pending,
     replans,
+    unknown,
 )
 STATEMENTS = {
     f"{module.__name__.rsplit('.', 1)[-1]}.{name}": value

@@ -27,6 +27,15 @@ def test_what_may_have_arrived_and_waits_for_its_next_attempt_is_unknown_and_not
     assert owe(Removal("r", "c", {"a"}), [doubtful]).dropped == 0
 
 
+def test_what_is_unknown_already_goes_and_stays_unknown_in_the_books() -> None:
+    unknown = replace(held("a"), in_doubt=True, lane="unknown:")
+
+    found = end({"a"}, [unknown])
+
+    assert (found.waiting, found.unknown, found.books) == (("a",), (), {"s": Books()})
+    assert owe(Removal("r", "c", {"a"}), [unknown]).dropped == 0
+
+
 def test_a_receipt_names_what_was_removed_and_waits_for_its_claims() -> None:
     owed = owe(Removal("r", "c", {"a", "b", "gone"}), [held("a"), held("b", token=7)])
 

@@ -15,6 +15,7 @@ from delivery.store.claiming import Claimed
 from sluice_contracts.envelope import decode
 from sluice_contracts.registry import BY_TYPE
 
+WAIT = timedelta(minutes=10)
 NOON = datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)
 ENROLLMENT = "0a0e7a3c-6f0e-8b4e-a1c2-0d9be1f3c001"
 STEPS = Definition(1, (Step("a", timedelta(), "email"), Step("b", timedelta(hours=1), "webhook", "crm")))
@@ -37,7 +38,7 @@ def row(**changed: Any) -> Claimed:
 
 def outcomes(*known: Definition) -> Outcomes:
     contents: Any = Steps(*(known or (STEPS,)))
-    return Outcomes("delivery", contents)
+    return Outcomes("delivery", contents, WAIT)
 
 
 def told(record: bytes | None) -> tuple[str, dict[str, Any]]:
@@ -101,11 +102,21 @@ def test_times_on_a_whole_second_or_in_another_zone_are_written_as_the_contract_
 
 def test_after_the_last_step_the_end_is_told_too() -> None:
     last = row(step_id="b", ended=("a",))
-    booking = outcomes().booking(last, Ending.UNKNOWN, Result.unknown("timeout", "no answer"), now=NOON)
+    booking = outcomes().booking(last, Ending.SENT, Result.sent(), now=NOON)
 
-    assert told(booking.event) == ("MessageUnknown.v1", {**told(booking.event)[1], "reason": "timeout"})
+    assert told(booking.event)[0] == "MessageSent.v1"
     assert told(booking.finished)[0] == "StepsFinished.v1"
     assert booking.next_step is None
+
+
+def test_what_is_unknown_waits_and_nothing_follows_before_it_is_decided() -> None:
+    doubtful = Result.unknown("timeout", "no answer")
+    booking = outcomes().booking(row(), Ending.UNKNOWN, doubtful, now=NOON)
+    again = outcomes().booking(row(attempt=2), Ending.UNKNOWN, doubtful, now=NOON)
+
+    assert told(booking.event) == ("MessageUnknown.v1", {**told(booking.event)[1], "reason": "timeout"})
+    assert (booking.retry_after, booking.next_step, booking.finished) == (WAIT, None, None)
+    assert decode(booking.event, []).id != decode(again.event, []).id
 
 
 def test_a_failure_names_why_and_nothing_follows() -> None:

@@ -51,13 +51,13 @@ def build() -> Routes:
 
     routes.on(delivery.StepsFinished, deliveries.on_steps_finished)
     routes.on(delivery.MessageFailed, deliveries.on_message_failed)
+    routes.on(delivery.MessageResolved, deliveries.on_message_resolved)
     routes.ignore(
         topics.DELIVERY_EVENTS,
         delivery.MessageSent,
         delivery.MessageExpired,
         delivery.MessageUnknown,
         delivery.MessageReported,
-        delivery.MessageResolved,
         delivery.StopConditionMet,
     )
     routes.lock(topics.DELIVERY_EVENTS, deliveries.lock_reported)

@@ -39,6 +39,9 @@ async def report(world: World, kind: str, entered: dict[str, Any], **more: Any) 
 FAILURE = {"message_id": "m", "step_id": "welcome", "channel": "email", "attempt": 1, "code": "550", "detail": "gone"}
 
 
+RESOLVED = {"message_id": "m", "step_id": "welcome", "channel": "email", "attempt": 1, "by": "report"}
+
+
 async def campaigns(world: World) -> None:
     """Three sequences, two of them of the campaign `spring`, and a contact."""
     for sequence_id in ("one", "two", "three"):
@@ -135,6 +138,18 @@ async def test_finished_steps_complete_and_a_failed_message_fails_once(world: Wo
     assert only(failed, "EnrollmentFailed").data["code"] == "550"
     assert late == []
     assert code_of(await world.enroll("a")) == "already_enrolled"
+
+
+async def test_an_unknown_message_that_did_not_arrive_after_all_fails_its_enrollment(world: World) -> None:
+    await world.sequence()
+    await world.contacts("a", "b")
+    one, other = await enrolled(world, "a"), await enrolled(world, "b")
+
+    sent = await report(world, "MessageResolved", one, **RESOLVED, outcome="sent")
+    bounced = await report(world, "MessageResolved", other, **RESOLVED, outcome="failed")
+
+    assert sent == []
+    assert only(bounced, "EnrollmentFailed").data["code"] == "bounced"
 
 
 async def test_what_was_removed_is_not_completed(world: World) -> None:

@@ -46,6 +46,12 @@ DROPPED = Books(pending=-1, dropped=1)
 DOUBTED = Books(pending=-1, unknown=1)
 RELEASED = Books(claimed=-1, pending=1)
 UNKNOWN = Books(claimed=-1, unknown=1)
+RESOLVED = {
+    "sent": Books(unknown=-1, sent=1),
+    "failed": Books(unknown=-1, failed=1),
+    "retry": Books(unknown=-1, pending=1),
+}
+"""What an unknown message becomes, by how it was decided."""
 RESUMED = Books(planned=1, dropped=1)
 """For each one pending at a resume: the pause had dropped it, and it is planned again."""
 

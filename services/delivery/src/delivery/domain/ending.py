@@ -4,7 +4,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from delivery.domain.books import DOUBTED, DROPPED, Books, by_sequence
+from delivery.domain.books import DOUBTED, DROPPED, NOTHING, Books, by_sequence
+from delivery.domain.message import UNKNOWN_LANE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,18 @@ class Held:
     lane: str | None = None
     attempt: int = 0
     due_at: datetime | None = None
+
+    @property
+    def is_unknown(self) -> bool:
+        """Its message is in the books as `unknown` already, and told to be."""
+        return self.lane == UNKNOWN_LANE
+
+    @property
+    def ends_as(self) -> Books:
+        """What its going does to the books, where nobody holds it."""
+        if self.is_unknown:
+            return NOTHING
+        return DOUBTED if self.in_doubt else DROPPED
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +100,8 @@ def end(enrollment_ids: Collection[str], rows: Sequence[Held]) -> Ending:
     return Ending(
         waiting=tuple(row.enrollment_id for row in waiting),
         halted=tuple(row.enrollment_id for row in ended if row.token is not None),
-        unknown=tuple(row for row in waiting if row.in_doubt),
-        books=by_sequence((row.sequence_id, DOUBTED if row.in_doubt else DROPPED) for row in waiting),
+        unknown=tuple(row for row in waiting if row.in_doubt and not row.is_unknown),
+        books=by_sequence((row.sequence_id, row.ends_as) for row in waiting),
     )
 
 
@@ -101,5 +114,5 @@ def owe(removal: Removal, rows: Sequence[Held]) -> Owed:
         contact_id=removal.contact_id,
         enrollment_ids=sorted(named),
         waits_for={row.enrollment_id: row.token for row in covered if row.token is not None},
-        dropped=sum(row.token is None and not row.in_doubt for row in covered),
+        dropped=sum(row.token is None and not row.in_doubt and not row.is_unknown for row in covered),
     )

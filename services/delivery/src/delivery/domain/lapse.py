@@ -1,14 +1,11 @@
 """What becomes of a claim whose lease is over: the send may or may not have happened."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from campaign.definition import Definition
-from campaign.plan import Finished, Planned, Position, plan
-
-from delivery.domain.books import PLANNED, RELEASED, UNKNOWN, Books
+from delivery.domain.books import RELEASED, UNKNOWN, Books
 from delivery.domain.message import ATTEMPTS_MAX
 
 IDEMPOTENT_CHANNELS: Final = frozenset({"webhook"})
@@ -39,28 +36,25 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Lapse:
-    """What becomes of one row: released, or its message is unknown and `next` follows (None: nothing does)."""
+    """What becomes of one row: released, or its message is unknown."""
 
     row: Claimed
     released: bool
-    next: Planned | Finished | None
-    books: Books
-    base_active: datetime | None = None
+
+    @property
+    def waits(self) -> bool:
+        """It stays until the unknown message is decided; one whose enrollment has ended goes."""
+        return not self.released and not self.row.halted
+
+    @property
+    def books(self) -> Books:
+        """What that does to the books."""
+        return RELEASED if self.released else UNKNOWN
 
 
-def lapse(
-    row: Claimed, *, active_now: datetime, newest: Definition | None, definitions: Mapping[int, Definition]
-) -> Lapse:
+def lapse(row: Claimed) -> Lapse:
     """Decide one row: claimable again where a repeat is harmless and the enrollment lives, else unknown.
 
-    One that was tried too often is unknown too: it may be what ends its senders. An unknown message counts as sent
-    (`assume_sent`), so the next step follows, counted from now.
+    One that was tried too often is unknown too: it may be what ends its senders.
     """
-    if row.channel in IDEMPOTENT_CHANNELS and not row.halted and row.attempt < ATTEMPTS_MAX:
-        return Lapse(row, released=True, next=None, books=RELEASED)
-    if row.halted or newest is None:
-        return Lapse(row, released=False, next=None, books=UNKNOWN)
-    position = Position(active_now, step_id=None, ended=(*row.ended, row.step_id))
-    following = plan(position, newest, previous=definitions.get(row.version))
-    books = UNKNOWN + PLANNED if isinstance(following, Planned) else UNKNOWN
-    return Lapse(row, released=False, next=following, books=books, base_active=active_now)
+    return Lapse(row, row.channel in IDEMPOTENT_CHANNELS and not row.halted and row.attempt < ATTEMPTS_MAX)

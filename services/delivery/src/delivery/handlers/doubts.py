@@ -31,7 +31,7 @@ async def leave(tx: Tx, rows: Sequence[Held]) -> None:
             attempt=message.attempt,
             reason=REASON,
         )
-        tx.say(event, Cause(source=tx.source, id=message.message_id))
+        tx.say(event, Cause(source=tx.source, id=f"{message.message_id}:{message.attempt}"))
 
 
 def _message(row: Held, tx: Tx) -> history.Ended | None:

@@ -9,30 +9,41 @@ from chassis.health import Health
 from chassis.rounds import Rounds
 from messaging import Service
 
+from delivery.domain.message import UNKNOWN_WAIT_SECONDS
 from delivery.loops.bookkeeper import Bookkeeper
 from delivery.loops.eraser import Eraser
 from delivery.loops.halter import Halter
 from delivery.loops.planner import Planner
 from delivery.loops.reaper import Reaper
+from delivery.loops.resolver import Resolver
 from delivery.loops.upkeep import Upkeep
 
 HALTER_REST_SECONDS: Final = 0.02
 PLANNER_REST_SECONDS: Final = 0.1
 REAPER_REST_SECONDS: Final = 0.5
+RESOLVER_REST_SECONDS: Final = 0.5
 BOOKKEEPER_REST_SECONDS: Final = 0.5
 ERASER_REST_SECONDS: Final = 0.25
 UPKEEP_REST_SECONDS: Final = 3_600.0
 
 
 def build(
-    service: Service, health: Health, *, halt_wait_seconds: float, monotonic: Callable[[], float] = monotonic
+    service: Service,
+    health: Health,
+    *,
+    halt_wait_seconds: float,
+    unknown_wait_seconds: float = UNKNOWN_WAIT_SECONDS,
+    monotonic: Callable[[], float] = monotonic,
 ) -> list[Loop]:
     """The loops of `plan`."""
     halter = Halter(service, wait_seconds=halt_wait_seconds, monotonic=monotonic)
-    reaper = Reaper(service, wait_seconds=halt_wait_seconds, monotonic=monotonic)
+    reaper = Reaper(
+        service, wait_seconds=halt_wait_seconds, unknown_wait_seconds=unknown_wait_seconds, monotonic=monotonic
+    )
     rounds = {
         "halter": (halter.go_round, HALTER_REST_SECONDS),
         "reaper": (reaper.go_round, REAPER_REST_SECONDS),
+        "resolver": (Resolver(service).go_round, RESOLVER_REST_SECONDS),
         "planner": (Planner(service).go_round, PLANNER_REST_SECONDS),
         "bookkeeper": (Bookkeeper(service).go_round, BOOKKEEPER_REST_SECONDS),
         "eraser": (Eraser(service).go_round, ERASER_REST_SECONDS),

@@ -7,6 +7,8 @@ from messaging import Cause, Service, Tx
 from sluice_contracts import topics
 from sluice_contracts.erasure import SequenceErased
 
+from delivery.domain.books import by_sequence
+from delivery.handlers import doubts
 from delivery.store import books, definitions, erasures, gates, halts, history, locks, markers, pending, replans
 
 ROWS_MAX: Final = 5_000
@@ -34,10 +36,16 @@ class Eraser:
 
 
 async def _erase_batch(tx: Tx, sequence_id: str, rows: Counter[str], *, limit: int) -> bool:
-    """Erase what may be much. The queue first: who still books a result of it writes history in the same statement."""
+    """Erase what may be much. The queue first: who still books a result of it writes history in the same statement.
+
+    A message that may have arrived is told to be unknown, as it is wherever nothing is tried again after all.
+    """
     queued = await pending.erase(tx.conn, sequence_id, limit=limit)
-    rows["pending"] += queued
+    rows["pending"] += len(queued)
     if queued:
+        in_doubt = [row for row in queued if row.in_doubt and not row.is_unknown]
+        await doubts.leave(tx, in_doubt)
+        await books.add(tx.conn, by_sequence((row.sequence_id, row.ends_as) for row in in_doubt))
         return True
     told = await history.erase(tx.conn, sequence_id, limit=limit)
     rows["message"] += told

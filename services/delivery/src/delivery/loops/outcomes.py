@@ -50,6 +50,8 @@ class Outcomes:
 
     source: str
     contents: Contents
+    unknown_wait: timedelta
+    """So long an unknown message waits for the provider's report."""
 
     def released(self, row: Claimed) -> Booking:
         """Nothing was tried: as if it had not been claimed."""
@@ -76,8 +78,10 @@ class Outcomes:
         booking.key = row.contact_id.encode()
         at = _time(now)
         booking.event = self._event(row, booking, at)
-        if ending is not Ending.FAILED:
+        if ending is Ending.SENT:
             self._plan(row, booking, at)
+        elif ending is Ending.UNKNOWN:
+            booking.retry_after = self.unknown_wait
         return booking
 
     def _plan(self, row: Claimed, booking: Booking, at: Time) -> None:
@@ -118,16 +122,18 @@ class Outcomes:
         else:
             kind = MessageUnknown.TYPE
             data["reason"] = booking.code or "unknown"
+            # It may be sent again, and be unknown again.
+            return self._encode(kind, data, booking.message_id, at, str(row.attempt))
         return self._encode(kind, data, booking.message_id, at)
 
-    def _encode(self, kind: str, data: dict[str, Any], row_id: str, at: Time) -> bytes:
+    def _encode(self, kind: str, data: dict[str, Any], row_id: str, at: Time, *more: str) -> bytes:
         """The record, its id derived from the row and its type: a row ends once, so an event is said once.
 
         What the contract's models write, without making one per message (a third of all that a message costs here).
         """
         record = {
             "specversion": "1.0",
-            "id": derive(self.source, row_id, kind),
+            "id": derive(self.source, row_id, kind, *more),
             "type": kind,
             "source": self.source,
             "time": at,

@@ -1,23 +1,21 @@
 """Ends claims whose lease is over. It never sends."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
 import structlog
-from campaign.plan import Finished, Planned
 from chassis.clock import monotonic
 from messaging import Cause, Service, Tx
-from sluice_contracts.delivery import MessageUnknown, StepsFinished
+from sluice_contracts.delivery import MessageUnknown
 
 from delivery.domain.books import by_sequence
-from delivery.domain.entry import Known
-from delivery.domain.lapse import LEASE_OVER, Claimed, Lapse, lapse
-from delivery.domain.message import message_id_of
-from delivery.handlers.entries import load_known
+from delivery.domain.gate import Gate
+from delivery.domain.lapse import LEASE_OVER, Lapse, lapse
+from delivery.domain.message import UNKNOWN_WAIT_SECONDS, message_id_of
 from delivery.loops.watch import Watch
-from delivery.store import books, history, lapsed, locks
+from delivery.store import books, gates, history, lapsed, locks
 
 log = structlog.get_logger()
 
@@ -27,9 +25,17 @@ CLAIMS_PER_ROUND_MAX: Final = 20
 class Reaper:
     """A claim that has been open here for longer than a lease and a margin is nobody's any more."""
 
-    def __init__(self, service: Service, *, wait_seconds: float, monotonic: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        wait_seconds: float,
+        unknown_wait_seconds: float = UNKNOWN_WAIT_SECONDS,
+        monotonic: Callable[[], float] = monotonic,
+    ) -> None:
         self._service = service
         self._claims: Watch[int] = Watch(wait_seconds, monotonic=monotonic)
+        self._unknown_wait = timedelta(seconds=unknown_wait_seconds)
 
     async def go_round(self) -> bool:
         """End the claims that are over; True where some are left."""
@@ -38,24 +44,19 @@ class Reaper:
         over = self._claims.lapsed(present)
         for token in islice(over, CLAIMS_PER_ROUND_MAX):
             async with self._service.begin() as tx:
-                await reap(tx, token)
+                await reap(tx, token, unknown_wait=self._unknown_wait)
         return len(over) > CLAIMS_PER_ROUND_MAX
 
 
-async def reap(tx: Tx, token: int) -> None:
-    """End one claim: each of its rows is claimable again, or its message is unknown and the next step follows."""
+async def reap(tx: Tx, token: int, *, unknown_wait: timedelta) -> None:
+    """End one claim: each of its rows is claimable again, or its message is unknown and waits to be decided."""
     await locks.share_gates(tx.conn)
-    rows = await lapsed.hold(tx.conn, token)
-    known = await load_known(
-        tx.conn,
-        {row.sequence_id for row in rows},
-        versions=[(row.sequence_id, row.version) for row in rows],
-    )
-    lapses = [_decide(row, known, now=tx.now) for row in rows]
+    lapses = [lapse(row) for row in await lapsed.hold(tx.conn, token)]
     unknown = [one for one in lapses if not one.released]
+    known = await gates.load(tx.conn, sorted({one.row.sequence_id for one in unknown}))
     await lapsed.release(tx.conn, token, [one.row.enrollment_id for one in lapses if one.released])
-    await lapsed.move_on(tx.conn, token, unknown)
-    await lapsed.end(tx.conn, token, [o.row.enrollment_id for o in unknown if not isinstance(o.next, Planned)])
+    await lapsed.doubt(tx.conn, token, [one.row.enrollment_id for one in lapses if one.waits], wait=unknown_wait)
+    await lapsed.end(tx.conn, token, [one.row.enrollment_id for one in unknown if not one.waits])
     await lapsed.close(tx.conn, token)
     await history.append(tx.conn, [_ended(one, known, tx.now) for one in unknown])
     await books.add(tx.conn, by_sequence((one.row.sequence_id, one.books) for one in lapses))
@@ -63,21 +64,9 @@ async def reap(tx: Tx, token: int) -> None:
     log.warning("lease_expired", token=token, released=len(lapses) - len(unknown), unknown=len(unknown))
 
 
-def _decide(row: Claimed, known: Known, *, now: datetime) -> Lapse:
-    gate = known.gates.get(row.sequence_id)
-    return lapse(
-        row,
-        active_now=now if gate is None else known.active_at(row.sequence_id, now),
-        newest=known.newest(row.sequence_id),
-        definitions={
-            version: one for (sequence, version), one in known.definitions.items() if sequence == row.sequence_id
-        },
-    )
-
-
-def _ended(one: Lapse, known: Known, now: datetime) -> history.Ended:
+def _ended(one: Lapse, known: Mapping[str, Gate], now: datetime) -> history.Ended:
     row = one.row
-    gate = known.gates.get(row.sequence_id)
+    gate = known.get(row.sequence_id)
     return history.Ended(
         message_id=message_id_of(row.enrollment_id, row.step_id),
         enrollment_id=row.enrollment_id,
@@ -97,7 +86,6 @@ def _ended(one: Lapse, known: Known, now: datetime) -> history.Ended:
 def _say(tx: Tx, unknown: Sequence[Lapse], token: int) -> None:
     for one in unknown:
         row = one.row
-        cause = Cause(source=tx.source, id=f"{row.enrollment_id}:{token}")
         tx.say(
             MessageUnknown(
                 enrollment_id=row.enrollment_id,
@@ -111,16 +99,5 @@ def _say(tx: Tx, unknown: Sequence[Lapse], token: int) -> None:
                 attempt=row.attempt,
                 reason=LEASE_OVER,
             ),
-            cause,
+            Cause(source=tx.source, id=f"{row.enrollment_id}:{token}"),
         )
-        if isinstance(one.next, Finished):
-            tx.say(
-                StepsFinished(
-                    enrollment_id=row.enrollment_id,
-                    contact_id=row.contact_id,
-                    sequence_id=row.sequence_id,
-                    version=row.version,
-                    occurred_at=tx.now,
-                ),
-                cause,
-            )

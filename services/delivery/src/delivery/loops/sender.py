@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from chassis.health import Health
 from chassis.pool import Pool, is_transient
 
 from delivery.channels.base import Channel, Outgoing, Result, SendStopped
+from delivery.domain.message import UNKNOWN_WAIT_SECONDS
 from delivery.loops.booker import Booker
 from delivery.loops.claimer import Claimer
 from delivery.loops.contents import Contents, NoContent
@@ -39,6 +41,8 @@ class SendLimits:
     send_seconds_max: float
     """No single send takes longer."""
     margin_seconds: float
+    unknown_wait_seconds: float = UNKNOWN_WAIT_SECONDS
+    """So long an unknown message waits for the provider's report."""
 
     @property
     def start_seconds_max(self) -> float:
@@ -89,7 +93,7 @@ class Sender:
         self._limits = limits
         self._health = health
         self._contents = Contents(pool)
-        self._outcomes = Outcomes(source, self._contents)
+        self._outcomes = Outcomes(source, self._contents, timedelta(seconds=limits.unknown_wait_seconds))
         self._booker = Booker(pool, health=health)
         self._lanes = {f"{name}:": Lane(channel, rooms[name]) for name, channel in channels.items()}
         self._claimer = Claimer(

@@ -37,6 +37,7 @@ class Booking:
     detail: str | None = None
     provider_message_id: str | None = None
     retry_after: timedelta | None = None
+    """On the active clock; of one that is unknown: when its step's policy decides."""
     planned_under: int | None = None
     """The version that the next step was looked up in; where it is not the newest, the row is planned again."""
     next_step: str | None = None
@@ -66,8 +67,9 @@ with r as (
             when r.in_doubt or p.in_doubt then 'unknown' else 'dropped' end as outcome,
         least(clock_timestamp(), g.paused_at) - g.clock_offset as active_now,
         coalesce(r.planned_under = g.version, false) as current,
-        r.ending in ('sent', 'unknown') and not p.halted
+        r.ending = 'sent' and not p.halted
             and (r.next_step is not null or r.planned_under is distinct from g.version) as goes_on,
+        r.ending = 'unknown' and not p.halted as waits,
         r.ending in ('retry', 'released', 'postponed') and not p.halted as stays
     from r
     join pending p on p.enrollment_id = r.enrollment_id and p.token = r.token
@@ -90,9 +92,13 @@ with r as (
         base_active = h.active_now,
         due_active = case when h.current then h.active_now + h.next_after end
     from held h where h.goes_on and p.enrollment_id = h.enrollment_id
+), doubted as (
+    update pending p set token = null, epoch = null, in_doubt = true, lane = 'unknown:',
+        due_active = h.active_now + h.retry_after
+    from held h where h.waits and p.enrollment_id = h.enrollment_id
 ), gone as (
     delete from pending p using held h
-    where not h.goes_on and not h.stays and p.enrollment_id = h.enrollment_id
+    where not h.goes_on and not h.stays and not h.waits and p.enrollment_id = h.enrollment_id
 ), kept as (
     insert into message (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code,
         detail, attempt, due_at, ended_at, provider_message_id)
@@ -115,7 +121,7 @@ with r as (
         where event is not null and not stays
         union all
         select enrollment_id, key, finished, 1 from held
-        where finished is not null and current and not goes_on and not halted and ending in ('sent', 'unknown')
+        where finished is not null and current and not goes_on and not halted and ending = 'sent'
     ) as events
     order by enrollment_id, place
     returning 1

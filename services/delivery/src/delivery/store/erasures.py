@@ -15,8 +15,15 @@ select sequence_id, epoch, cause from unnest($1::text[], $2::bigint[], $3::jsonb
 on conflict (sequence_id) do nothing
 """
 
+# What a sender that died still holds is told to be unknown before it goes: the reaper does that.
 _TAKE: Final = """
-select sequence_id, epoch, rows, cause from erasure order by sequence_id limit 1 for update skip locked
+select e.sequence_id, e.epoch, e.rows, e.cause from erasure e
+where not exists (
+    select from pending p
+    where p.enrollment_id = any(array(select unnest(enrollment_ids) from claim)) and p.token is not null
+        and p.sequence_id = e.sequence_id
+)
+order by e.sequence_id limit 1 for update of e skip locked
 """
 
 _COUNT: Final = "update erasure set rows = $2::jsonb where sequence_id = $1"
@@ -45,7 +52,7 @@ async def begin(conn: Conn, halts: Sequence[SequenceHalt]) -> None:
 
 
 async def take(conn: Conn) -> Erasure | None:
-    """Lock an erasure that is not done; None where there is none that nobody else is at."""
+    """Lock an erasure that is not done, is nobody's and has nothing claimed; None where there is none."""
     row = await conn.fetchrow(_TAKE)
     if row is None:
         return None

@@ -1,13 +1,13 @@
 """Claims whose lease is over. Claiming is in `claiming`, booking in `booking`."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 
 from asyncpg import Record
-from campaign.plan import Planned
 from chassis.pool import Conn
 
-from delivery.domain.lapse import Claimed, Lapse
+from delivery.domain.lapse import Claimed
 
 _OPEN: Final = "select token from claim"
 
@@ -24,13 +24,12 @@ _RELEASE: Final = """
 update pending set token = null, epoch = null, in_doubt = true where enrollment_id = any($1::uuid[]) and token = $2
 """
 
-_MOVE_ON: Final = """
-update pending p set token = null, epoch = null, attempt = 0, in_doubt = false, ended = p.ended || p.step_id,
-    version = next.version,
-    step_id = next.step_id, lane = next.lane, due_active = next.due_active, base_active = next.base_active
-from unnest($1::uuid[], $3::integer[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[])
-    as next (enrollment_id, version, step_id, lane, due_active, base_active)
-where p.enrollment_id = next.enrollment_id and p.token = $2
+# On the active clock, which stands still under a pause.
+_DOUBT: Final = """
+update pending p set token = null, epoch = null, in_doubt = true, lane = 'unknown:',
+    due_active = least(clock_timestamp(), g.paused_at) - g.clock_offset + $3::interval
+from gate g
+where p.enrollment_id = any($1::uuid[]) and p.token = $2 and g.sequence_id = p.sequence_id
 """
 
 _END: Final = "delete from pending where enrollment_id = any($1::uuid[]) and token = $2"
@@ -53,19 +52,9 @@ async def release(conn: Conn, token: int, enrollment_ids: Sequence[str]) -> None
     await conn.execute(_RELEASE, enrollment_ids, token)
 
 
-async def move_on(conn: Conn, token: int, lapses: Sequence[Lapse]) -> None:
-    """Go on to the next step."""
-    following = [(lapse, lapse.next) for lapse in lapses if isinstance(lapse.next, Planned)]
-    await conn.execute(
-        _MOVE_ON,
-        [lapse.row.enrollment_id for lapse, _ in following],
-        token,
-        [planned.version for _, planned in following],
-        [planned.step_id for _, planned in following],
-        [planned.lane for _, planned in following],
-        [planned.due_active for _, planned in following],
-        [lapse.base_active for lapse, _ in following],
-    )
+async def doubt(conn: Conn, token: int, enrollment_ids: Sequence[str], *, wait: timedelta) -> None:
+    """Let rows wait until their messages, which are unknown, are decided; by their steps' policies after `wait`."""
+    await conn.execute(_DOUBT, enrollment_ids, token, wait)
 
 
 async def end(conn: Conn, token: int, enrollment_ids: Sequence[str]) -> None:

@@ -92,6 +92,8 @@ _ERASE: Final = """
 delete from pending where enrollment_id = any(array(
     select enrollment_id from pending where sequence_id = $1 order by enrollment_id limit $2 for update
 ))
+returning enrollment_id::text, sequence_id, contact_id, null as campaign, token, halted, in_doubt, step_id, version,
+    lane, attempt, due_active + (select clock_offset from gate g where g.sequence_id = $1)
 """
 
 
@@ -172,9 +174,9 @@ async def count(conn: Conn, sequence_id: str) -> int:
     return counted
 
 
-async def erase(conn: Conn, sequence_id: str, *, limit: int) -> int:
-    """Drop rows of a sequence, after whoever is booking them; how many."""
-    return int((await conn.execute(_ERASE, sequence_id, limit)).rsplit(" ", 1)[1])
+async def erase(conn: Conn, sequence_id: str, *, limit: int) -> list[Held]:
+    """Drop rows of a sequence, after whoever is booking them; what they were."""
+    return [Held(*row) for row in await conn.fetch(_ERASE, sequence_id, limit)]
 
 
 def _row(row: Record) -> Row:
