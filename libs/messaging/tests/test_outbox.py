@@ -1,13 +1,19 @@
 """What is said in a transaction is published once it has committed: in order, once per id, bulk never before urgent."""
 
+import asyncio
 from contextlib import suppress
 
 import asyncpg
 import orjson
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from chassis.clock import monotonic
+from chassis.health import Health
 from messaging import Cause, derive, outbox
 from messaging.outbox import BULK, URGENT, Outgoing
+from messaging.relay import Relay
+from prometheus_client import CollectorRegistry
 from sluice_contracts import topics
 from sluice_contracts.sequences import SequencePaused
 
@@ -139,3 +145,31 @@ async def test_a_stop_publishes_what_has_been_said(bench: Bench) -> None:
         await write(bench, *(bulk(n) for n in range(3_000)))
 
     assert await bench.pool.fetchval("select count(*) from outbox") == 0
+
+
+async def test_a_stop_publishes_what_has_been_said_though_a_first_try_fails(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, stopping = asyncio.Event(), asyncio.Event()
+
+    class FailsAtTheStop(AIOKafkaProducer):
+        async def start(self) -> None:
+            begun.set()
+            if not stopping.is_set():
+                await stopping.wait()
+                raise KafkaError("not yet")
+            await super().start()
+
+    monkeypatch.setattr("messaging.relay.AIOKafkaProducer", FailsAtTheStop)
+    pool = bench.pool
+    stop = asyncio.Event()
+    relay = asyncio.create_task(
+        Relay(pool, kafka=bench.servers.kafka, lane=BULK, health=Health(registry=CollectorRegistry())).run(stop)
+    )
+    await begun.wait()
+    await write(bench, bulk(1), bulk(2))
+    stop.set()
+    stopping.set()
+    await relay
+
+    assert await pool.fetchval("select count(*) from outbox") == 0

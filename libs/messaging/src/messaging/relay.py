@@ -8,7 +8,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from chassis.backoff import delays
-from chassis.clock import monotonic, sleep_unless
+from chassis.clock import monotonic, sleep, sleep_unless
 from chassis.health import Health
 from chassis.pool import Conn, Pool
 from prometheus_client import Counter as Metric
@@ -47,13 +47,21 @@ class Relay:
         self._woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Publish until stopped; any failure starts over with a new connection and a new producer."""
+        """Publish until stopped; any failure starts over with a new connection and a new producer.
+
+        What was said before the stop is published after it, also where a first try fails, within LAST_SECONDS_MAX.
+        """
         waits = delays(0.05, 5.0)
-        while not stop.is_set():
+        stopped: float | None = None
+        while stopped is None or monotonic() - stopped < LAST_SECONDS_MAX:
             self._health.beat(f"relay:{LANES[self._lane]}", every_seconds_max=STALL_SECONDS_MAX)
             started = monotonic()
+            if stop.is_set():
+                stopped = stopped or started
             try:
-                await self._own(stop)
+                async with asyncio.timeout(None if stopped is None else LAST_SECONDS_MAX):
+                    await self._own(stop)
+                return
             except Exception as error:
                 if monotonic() - started > 30:
                     waits = delays(0.05, 5.0)
@@ -61,7 +69,7 @@ class Relay:
                 log.warning(
                     "relay_retried", lane=LANES[self._lane], error=type(error).__name__, delay_seconds=round(delay, 2)
                 )
-                await sleep_unless(stop, delay)
+                await (sleep_unless(stop, delay) if stopped is None else sleep(min(delay, POLL_SECONDS)))
 
     async def _own(self, stop: asyncio.Event) -> None:
         async with self._pool.acquire() as conn:
