@@ -84,3 +84,33 @@ async def test_the_same_command_again_gets_the_same_answer_and_changes_nothing(s
 
     assert types(again) == ["CommandAccepted"]
     assert again[0].value == of(first, "CommandAccepted").value
+
+
+async def test_a_pin_and_a_rollback_are_kept_with_the_state(service: Service) -> None:
+    await service.published()
+    edited = {**DEFINITION, "name": "2"}
+
+    await service.ask(("SaveSequence", {**WELCOME, "definition": edited}))
+    pinned = of(await service.ask(("PublishSequence", {**WELCOME, "in_flight": "pin"})), "SequencePublished").data
+    paused = of(await service.ask(("PauseSequence", WELCOME)), "SequencePaused").data
+    await service.ask(("SaveSequence", {**WELCOME, "definition": DEFINITION}))
+    back = await service.ask(("PublishSequence", WELCOME))
+
+    told = [(one["version"], one["follow_version"], one["in_flight"]) for one in (pinned, paused)]
+    assert told == [(2, 1, "pin")] * 2
+    rolled_back = of(back, "SequencePublished").data
+    assert (rolled_back["status"], rolled_back["version"], rolled_back["follow_version"]) == ("paused", 3, 3)
+    assert of(back, "VersionPublished").data["definition"] == DEFINITION
+
+
+async def test_letting_all_follow_publishes_the_same_definition_once_more(service: Service) -> None:
+    await service.published()
+    await service.ask(("SaveSequence", {**WELCOME, "definition": {**DEFINITION, "name": "2"}}))
+    await service.ask(("PublishSequence", {**WELCOME, "in_flight": "pin"}))
+
+    follow = ("PublishSequence", {**WELCOME, "in_flight": "follow"})
+    first, second = await service.ask(follow), await service.ask(follow)
+
+    assert types(first) == ["SequencePublished", "VersionPublished", "CommandAccepted"]
+    assert types(second) == ["CommandAccepted"]
+    assert await service.rows("version") == 3

@@ -56,6 +56,15 @@ async def test_a_statement_fits_the_migrated_schema(pool: Pool, statement: str) 
         (PAUSED, "clock_offset_us = -1"),
         (PAUSED, "status = 'deleted', deletion = '{}', draft = '{}'"),
         (PAUSED, "status = 'active', resume_asked = '{}'"),
+        (PAUSED, "resume_at = clock_timestamp()"),
+        (PAUSED, "resume_at_asked = '{}'"),
+        (PAUSED, "status = 'active', resume_at = clock_timestamp(), resume_at_asked = '{}'"),
+        (PAUSED, "overdue = 'later'"),
+        (PAUSED, "admit = 'everybody'"),
+        (PAUSED, "max_lateness = '2h'"),
+        (PAUSED, "overdue = 'skip', max_lateness = '2h'"),
+        (PAUSED, "follow_version = 2"),
+        (DRAFT, "follow_version = 1"),
     ],
 )
 async def test_the_schema_refuses_a_state_that_cannot_be(pool: Pool, row: str, change: str) -> None:

@@ -63,3 +63,38 @@ async def test_the_active_clock_keeps_its_offset_over_many_pauses(service: Servi
     second = of(await service.ask(("ResumeSequence", WELCOME)), "SequenceResumed").data
 
     assert 0 < first["clock_offset_seconds"] < second["clock_offset_seconds"]
+
+
+async def test_a_resume_that_waited_keeps_its_own_options(service: Service) -> None:
+    await service.published()
+    await service.ask(("PauseSequence", WELCOME))
+    options = {"overdue": "send_now", "max_lateness": "2h", "admit": "qualifying"}
+
+    await service.ask(("ResumeSequence", {**WELCOME, **options}))
+    resumed = of(await service.receive(1), "SequenceResumed").data
+    saved = of(await service.ask(("SaveSequence", {**WELCOME, "definition": {}})), "SequenceSaved").data
+
+    assert {name: resumed[name] for name in options} == options
+    assert resumed["clock_offset_seconds"] == 0
+    assert {name: saved[name] for name in options} == options
+
+
+async def test_a_bound_without_send_now_is_refused_with_its_place(service: Service) -> None:
+    await service.stopped()
+
+    said = await service.ask(("ResumeSequence", {**WELCOME, "overdue": "skip", "max_lateness": "2h"}))
+
+    assert types(said) == ["CommandRejected"]
+    assert (said[0].data["code"], said[0].data["faults"][0]["place"]) == ("invalid", "max_lateness")
+
+
+async def test_a_resume_that_waited_since_before_there_were_options_shifts(service: Service) -> None:
+    await service.published()
+    await service.ask(("PauseSequence", WELCOME))
+    await service.ask(("ResumeSequence", {**WELCOME, "overdue": "skip"}))
+    async with service.pool.acquire() as conn:
+        await conn.execute("update sequence set resume_asked = resume_asked - '{overdue,max_lateness,admit}'::text[]")
+
+    resumed = of(await service.receive(1), "SequenceResumed")
+
+    assert (resumed.data["overdue"], resumed.data["admit"]) == ("shift", "none")
