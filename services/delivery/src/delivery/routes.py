@@ -62,10 +62,10 @@ def routes() -> Routes:
     table.on_tombstone(topics.CONTACTS_EVENTS, contacts.on_contact_gone)
     table.without_inbox(topics.CONTACTS_EVENTS)
 
-    for command in (SuspendDelivery, RestoreDelivery):
-        table.on(command, commands.refuse_scope_command)
+    table.on(SuspendDelivery, commands.suspend_delivery)
+    table.on(RestoreDelivery, commands.restore_delivery)
     table.on(ResolveMessage, resolutions.resolve_message)
-    table.lock(topics.DELIVERY_COMMANDS, resolutions.share_gates)
+    table.lock(topics.DELIVERY_COMMANDS, commands.hold_gates)
     for topic in CONTROL_TOPICS:
         table.heartbeat(topic)
     return table

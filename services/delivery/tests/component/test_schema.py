@@ -19,6 +19,7 @@ from delivery.store import (
     markers,
     pending,
     replans,
+    scopes,
     unknown,
 )
 
@@ -40,6 +41,7 @@ MODULES = (
     markers,
     pending,
     replans,
+    scopes,
     unknown,
 )
 STATEMENTS = {
@@ -61,6 +63,8 @@ insert into contact (contact_id, state_version, source_partition, source_offset)
 """
 BOOKS = "insert into books (sequence_id) values ('s')"
 
+SCOPE = "insert into scope (scope, status, epoch, changed_at) values ('all', 'running', 0, now())"
+
 IMPOSSIBLE = [
     (GATE, "gate set status = 'archived'"),
     (GATE, "gate set open = true"),
@@ -73,6 +77,11 @@ IMPOSSIBLE = [
     (PENDING, "pending set halted = true"),
     (PENDING, "pending set attempt = -1"),
     (CONTACT, 'contact set gone = true, addresses = \'{"email": "ada@example.org"}\''),
+    (SCOPE, "scope set status = 'suspended'"),
+    (SCOPE, "scope set halted_at = now()"),
+    (SCOPE, "scope set restore = '{}'"),
+    (SCOPE, "scope set trial = true"),
+    (SCOPE, "scope set scope = 'channel:'"),
     (BOOKS, "books set planned = 1"),
     (BOOKS, "books set sent = 1, pending = 1, planned = 1"),
 ]

@@ -123,6 +123,13 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
+def _receipted(world: World) -> Callable[[], Any]:
+    async def receipted() -> bool:
+        return "DeliverySuspended" in [one.type for one in await world.halt()]
+
+    return receipted
+
+
 def email(step_id: str, text: str = "Hello {{ contact.name }}") -> dict[str, Any]:
     return {"step_id": step_id, "after": "0s", "message": {"channel": "email", "subject": "S", "text": text}}
 
@@ -207,6 +214,44 @@ async def test_what_is_about_to_leave_when_its_sequence_stops_does_not_leave(wor
 
     assert channel.arrived == []
     assert receipt.data["in_flight"] == 1
+
+
+async def test_what_is_about_to_leave_when_its_channel_is_suspended_does_not_leave(world: World) -> None:
+    channel = FakeChannel()
+    channel.before.clear()
+    (entered,) = await set_up(world, "c")
+    async with process(world, channel) as running:
+        await until(lambda: channel.begun)
+        await world.ask("SuspendDelivery", scope="channel:email")
+        await until(lambda: not running.control.lane_open("email:"))
+        channel.before.set()
+        await until(lambda: world.rows("pending", "token is null"))
+        (receipt,) = await world.halt()
+        await world.ask("RestoreDelivery", scope="channel:email")
+        await until(lambda: channel.arrived)
+        await running.end()
+
+    assert (receipt.type, receipt.data["in_flight"]) == ("DeliverySuspended", 1)
+    assert len(channel.arrived) == 1
+    assert await world.row(entered) is None
+
+
+async def test_a_suspension_waits_for_what_has_left_and_then_nothing_leaves(world: World) -> None:
+    channel = FakeChannel()
+    channel.after.clear()
+    await set_up(world, *[f"c{number}" for number in range(20)])
+    async with process(world, channel, room=4):
+        await until(lambda: len(channel.arrived) == 4)
+        await world.ask("SuspendDelivery", scope="all")
+        waiting = await world.halt()
+        channel.after.set()
+        await until(lambda: world.rows("scope", "status = 'suspending'"))
+        await until(_receipted(world))
+        left = len(channel.arrived)
+        await asyncio.sleep(0.3)
+
+    assert waiting == []
+    assert len(channel.arrived) == left
 
 
 async def test_told_to_stop_it_finishes_what_has_left_and_claims_nothing_more(world: World) -> None:

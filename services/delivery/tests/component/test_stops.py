@@ -283,13 +283,6 @@ async def test_a_definition_that_senders_could_not_read_closes_its_own_gate_only
     assert await world.rows("definition", "version = 2") == 0
 
 
-async def test_commands_that_suspend_are_refused_and_not_ignored(world: World) -> None:
-    (answer,) = await world.ask("SuspendDelivery", scope="channel:email")
-
-    assert (answer.type, answer.data["code"]) == ("CommandRejected", "invalid")
-    assert answer.data["faults"] == [{"place": "delivery", "rule": "not supported yet"}]
-
-
 def _state(world: World) -> dict[str, Any]:
     return {
         "sequence_id": "s",

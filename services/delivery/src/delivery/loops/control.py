@@ -1,4 +1,4 @@
-"""What a sender knows of the gates, and whether stops are being heard at all."""
+"""What a sender knows of the gates and of what is suspended, and whether stops are being heard at all."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -10,8 +10,10 @@ from chassis.clock import monotonic, sleep_unless, utc_now
 from chassis.health import Health
 from chassis.pool import Conn, Pool
 
-from delivery.store import control
+from delivery.domain.scope import Status, scopes_of
+from delivery.store import control, scopes
 from delivery.store.control import CONTROL_TOPICS, GATE_CHANNEL, Beat, GateChange
+from delivery.store.scopes import Narrowed
 
 log = structlog.get_logger()
 
@@ -20,7 +22,8 @@ STALL_SECONDS_MAX: Final = 60.0
 
 
 class Control:
-    """A copy of the gates, refreshed by NOTIFY and at least ten times a second, and the control readers' heartbeats.
+    """A copy of the gates and of closed scopes, refreshed by NOTIFY and at least ten times a second, and the
+    heartbeats of the control readers.
 
     A copy that could not be refreshed, or a control partition whose reader has not confirmed to be caught up, for
     `staleness_seconds_max` on this process's own monotonic clock stops every claim and every send: who cannot hear
@@ -41,6 +44,8 @@ class Control:
         self._health = health
         self._change = 0
         self._gates: dict[str, int] = {}
+        self._closed: frozenset[str] = frozenset()
+        self._on_trial: frozenset[str] = frozenset()
         self._beats: dict[tuple[str, int], int] = {}
         self._risen_at: dict[tuple[str, int], float] = {}
         self._heard_at = 0.0
@@ -55,6 +60,17 @@ class Control:
     def may_send(self, sequence_id: str, epoch: int) -> bool:
         """Whether a claim made at this epoch still holds, as far as this process knows."""
         return self._gates.get(sequence_id) == epoch and self.fresh()
+
+    def lane_open(self, lane: str) -> bool:
+        """Whether nothing that covers the lane is suspended, as far as this process knows.
+
+        A claim needs no epoch of its scopes: one that is suspended opens again only when every claim of before is over.
+        """
+        return self._closed.isdisjoint(scopes_of(lane))
+
+    def on_trial(self, lane: str) -> bool:
+        """Whether only a trickle of the lane is let through."""
+        return not self._on_trial.isdisjoint(scopes_of(lane))
 
     def now(self) -> datetime:
         """The database's clock, as this process's monotonic clock carries it on from the last refresh."""
@@ -88,6 +104,7 @@ class Control:
         """Take over which gates have changed, what time it is, and which readers have confirmed since the last look."""
         asked = self._monotonic()
         self._take(await control.gates(conn, after=self._change))
+        self._narrow(await scopes.narrowed(conn))
         self.tell(await control.now(conn))
         self._hear(asked, await control.beats(conn))
 
@@ -111,6 +128,10 @@ class Control:
             else:
                 self._gates.pop(gate.sequence_id, None)
             self._change = gate.change
+
+    def _narrow(self, narrowed: Sequence[Narrowed]) -> None:
+        self._closed = frozenset(one.scope for one in narrowed if one.status != Status.RUNNING)
+        self._on_trial = frozenset(one.scope for one in narrowed if one.trial)
 
     def _hear(self, asked: float, beats: Sequence[Beat]) -> None:
         """A beat that has risen counts from the look before: it may be as old as that. Every partition must beat.

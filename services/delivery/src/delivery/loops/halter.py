@@ -6,8 +6,9 @@ from chassis.clock import monotonic
 from messaging import Service
 
 from delivery.handlers.receipts import give_contacts, give_sequences
+from delivery.handlers.suspensions import give_scopes
 from delivery.loops.watch import Watch
-from delivery.store import halts
+from delivery.store import halts, scopes
 
 
 class Halter:
@@ -22,14 +23,18 @@ class Halter:
         self._service = service
         self._sequences: Watch[tuple[str, int]] = Watch(wait_seconds, monotonic=monotonic)
         self._contacts: Watch[str] = Watch(wait_seconds, monotonic=monotonic)
+        self._scopes: Watch[tuple[str, int]] = Watch(wait_seconds, monotonic=monotonic)
 
     async def go_round(self) -> bool:
         """Give every receipt that can be given."""
         async with self._service.pool.acquire() as conn:
             sequences, contacts = await halts.owed(conn)
+            suspended = await scopes.owed(conn)
         lapsed_sequences, lapsed_contacts = self._sequences.lapsed(sequences), self._contacts.lapsed(contacts)
-        if sequences or contacts:
+        lapsed_scopes = self._scopes.lapsed(suspended)
+        if sequences or contacts or suspended:
             async with self._service.begin() as tx:
                 await give_sequences(tx, lapsed=lapsed_sequences)
                 await give_contacts(tx, lapsed=lapsed_contacts)
+                await give_scopes(tx, lapsed=lapsed_scopes)
         return False

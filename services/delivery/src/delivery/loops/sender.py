@@ -217,6 +217,8 @@ class Sender:
         def check() -> None:
             if self._monotonic() > work.start_before or not self._control.may_send(row.sequence_id, row.epoch):
                 raise SendStopped
+            if not self._control.lane_open(row.lane):
+                raise SendStopped
 
         try:
             check()

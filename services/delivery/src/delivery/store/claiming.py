@@ -48,7 +48,11 @@ from clock cross join gate g cross join unnest($1::text[]) as l (lane) cross joi
         and p.token is null
     order by p.due_active limit 1
 ) as due
-where g.open and due.found
+where g.open and due.found and not exists (
+        select from scope s
+        where s.status <> 'running'
+            and s.scope in ('all', 'channel:' || split_part(l.lane, ':', 1), 'sender:' || split_part(l.lane, ':', 2))
+    )
 """
 
 # The lock, the number under which the claim will stand (who knows it beforehand can give back a claim whose answer was
@@ -63,6 +67,11 @@ with wanted as materialized (
         clock_timestamp() - g.clock_offset as active_now
     from unnest($1::text[], $2::text[], $3::integer[]) as w (sequence_id, lane, room)
     join gate g on g.sequence_id = w.sequence_id and g.open
+    where not exists (
+        select from scope s
+        where s.status <> 'running'
+            and s.scope in ('all', 'channel:' || split_part(w.lane, ':', 1), 'sender:' || split_part(w.lane, ':', 2))
+    )
 ), picked as materialized (
     select d.enrollment_id, w.epoch, w.version, w.clock_offset
     from wanted w cross join lateral (

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 from chassis.pool import Conn
 from sluice_contracts import topics
 
-CONTROL_TOPICS: Final = (topics.SEQUENCES_EVENTS, topics.ENROLLMENT_CONTROL)
+CONTROL_TOPICS: Final = (topics.SEQUENCES_EVENTS, topics.ENROLLMENT_CONTROL, topics.DELIVERY_COMMANDS)
 """What stops travel on: senders send only while the readers of these have caught up."""
 GATE_CHANNEL: Final = "delivery.gate"
-"""Notified with every commit that changes a gate."""
+"""Notified with every commit that changes a gate or a scope."""
 
 _GATES: Final = "select sequence_id, epoch, open, change from gate where change > $1 order by change"
 
