@@ -22,9 +22,10 @@ from sluice_contracts.sequences import (
     SequenceResumed,
     SequenceSaved,
     SequenceStopped,
+    VersionPublished,
 )
 
-from delivery.handlers import commands, contacts, ends, entries, resolutions, sequences
+from delivery.handlers import commands, contacts, ends, entries, resolutions, sequences, versions
 from delivery.store.control import CONTROL_TOPICS
 
 SEQUENCE_STATES: Final = (
@@ -46,6 +47,11 @@ def routes() -> Routes:
     table.lock(topics.SEQUENCES_EVENTS, sequences.hold_gates)
     table.fence(topics.SEQUENCES_EVENTS, sequences.fence_sequences)
     table.without_inbox(topics.SEQUENCES_EVENTS)
+
+    table.on(VersionPublished, versions.on_version_published)
+    table.on_tombstone(topics.SEQUENCES_VERSIONS, versions.on_version_gone)
+    table.lock(topics.SEQUENCES_VERSIONS, versions.share_gates)
+    table.without_inbox(topics.SEQUENCES_VERSIONS)
 
     table.on(ContactRemoved, ends.on_contact_removed)
     table.on(EnrollmentStopped, ends.on_enrollment_stopped)

@@ -11,6 +11,7 @@ import pytest
 from chassis.pool import Pool
 from delivery.loops.bookkeeper import Bookkeeper
 from delivery.loops.eraser import Eraser
+from delivery.loops.expirer import Expirer
 from delivery.loops.halter import Halter
 from delivery.loops.planner import Planner
 from delivery.loops.reaper import Reaper
@@ -128,6 +129,7 @@ class World:
         self.resolver = Resolver(service, rows_max=3)
         self.planner = Planner(service, rows_max=3)
         self.eraser = Eraser(service, rows_max=2)
+        self.expirer = Expirer(service, unknown_wait_seconds=600.0, rows_max=2)
         self.bookkeeper = Bookkeeper(service, tell_seconds_min=0.0)
 
     def begin(self) -> Any:
@@ -333,7 +335,7 @@ def booking(row: Claimed, ending: str, **more: Any) -> Booking:
     if ending in ("sent", "unknown", "failed"):
         made.key = row.contact_id.encode()
         made.event = orjson.dumps({"type": f"Message{ending.title()}.v1", "data": {"message_id": message_id}})
-        made.planned_under = row.newest
+        made.planned_under = row.effective
     if ending == "unknown":
         made.retry_after = timedelta(minutes=10)
     for name, value in more.items():

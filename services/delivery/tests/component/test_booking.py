@@ -195,7 +195,7 @@ async def test_from_its_first_try_on_a_step_keeps_its_version(world: World, book
 
     (again,) = await world.claim()
 
-    assert (again.step_id, again.version, again.newest, again.attempt) == ("hello", 1, 2, 2)
+    assert (again.step_id, again.version, again.effective, again.attempt) == ("hello", 1, 2, 2)
     assert (await world.row(entered))["version"] == 1
 
 

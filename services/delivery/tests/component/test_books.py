@@ -134,7 +134,7 @@ class Campaign:
 
     async def _end(self, action: str, row: Any) -> None:
         following = {"a": "b", "b": "c"}.get(row.step_id)
-        last = following is None or following not in STEPS[: 1 + row.newest % 3]
+        last = following is None or following not in STEPS[: 1 + row.effective % 3]
         match action:
             case "send":
                 made = self.made["send"](row, None if last else following, next_after=timedelta(0))

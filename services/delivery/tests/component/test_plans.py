@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from delivery.store import booking, claiming, halts, lapsed, pending
+from delivery.store import booking, claiming, expiring, halts, lapsed, pending
 
 pytestmark = pytest.mark.stack
 
@@ -17,9 +17,9 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 NOBODY = "00000000-0000-0000-0000-000000000000"
 
 _GATES = """
-insert into gate (sequence_id, state_version, status, open, epoch, version, change)
-select 's' || n, 1, 'active', true, 0, 1, n from generate_series(1, 300) n
-union all select 'stopped', 1, 'paused', false, 1, 1, 0
+insert into gate (sequence_id, state_version, status, open, epoch, version, change, expire_until)
+select 's' || n, 1, 'active', true, 0, 1, n, timestamptz '2021-01-01' from generate_series(1, 300) n
+union all select 'stopped', 1, 'paused', false, 1, 1, 0, '2021-01-01'
 """
 _ROWS = """
 insert into pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, due_active,
@@ -47,6 +47,7 @@ def statements() -> dict[str, tuple[str, list[Any]]]:
         "hold": (pending._HOLD, [ids]),
         "unplanned": (pending._UNPLANNED, [2_000]),
         "outdated": (pending._OUTDATED, ["s1", 2, "", LONG_AGO, NOBODY, 2_000]),
+        "expire": (expiring._HOLD, [2_000]),
         "erase": (pending._ERASE, ["s1", 5_000]),
         "lapsed": (lapsed._HOLD, [1]),
     }

@@ -82,7 +82,7 @@ class Storm:
                 return self.booking(row, "failed", code="x", detail="x")
             case _:
                 following = chr(ord(row.step_id) + 1)
-                known = following in "abcde"[: 2 + row.newest % 4]
+                known = following in "abcde"[: 2 + row.effective % 4]
                 return self.sent(row, following if known else None, next_after=timedelta(0))
 
     async def reaps(self) -> None:

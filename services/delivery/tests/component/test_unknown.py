@@ -110,7 +110,7 @@ async def test_an_edit_meanwhile_leaves_its_version_and_channel_to_the_message_t
     await world.go("planner", "resolver", "planner")
 
     (row,) = await world.claim(lane="email:")
-    assert (row.step_id, row.version, row.newest) == ("hello", 1, 2)
+    assert (row.step_id, row.version, row.effective) == ("hello", 1, 2)
 
 
 async def test_an_edit_meanwhile_is_what_the_next_step_follows(world: World, booking: Any) -> None:

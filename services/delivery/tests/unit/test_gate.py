@@ -1,11 +1,12 @@
 """What a state of a sequence opens, closes and owes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from campaign.active_clock import Stretch
-from delivery.domain.gate import Change, Gate, bury, fence, follow
+from delivery.domain.gate import Change, Gate, Mark, Pause, bury, fence, follow
 from pydantic import ValidationError
 from sluice_contracts.base import INTEGER_MAX
 from sluice_contracts.sequences import SequenceState
@@ -68,7 +69,8 @@ def test_a_resume_opens_plans_again_and_remembers_the_pause() -> None:
 
     assert (found.gate.open, found.gate.paused_at, found.resumes) == (True, None, True)
     assert found.gate.clock_offset == timedelta(hours=2)
-    assert found.stretch == Stretch(NOON, NOON + timedelta(hours=2), timedelta(), timedelta(hours=2))
+    assert found.pause == Pause(Stretch(NOON, NOON + timedelta(hours=2), timedelta(), timedelta(hours=2)))
+    assert found.gate.expire_until is None
 
 
 def test_a_newer_version_is_followed() -> None:
@@ -128,3 +130,55 @@ def test_a_key_that_is_gone_stops_and_erases_whatever_is_here_once() -> None:
         assert bury(found.gate, sequence_id="s") is None
     assert known is not None
     assert known.gate.epoch == 2
+
+
+LATER = NOON + timedelta(hours=2)
+RESUMED: dict[str, Any] = {"epoch": 2, "paused_at": NOON, "resumed_at": LATER}
+
+
+def mark(gate: Gate | None, **changed: Any) -> Mark | None:
+    found = change(gate, **{**RESUMED, **changed}).pause
+    assert found is not None
+    return found.mark
+
+
+def test_a_resume_that_skips_marks_what_is_due_by_then() -> None:
+    found = change(PAUSED, **RESUMED, overdue="skip")
+
+    assert found.gate.expire_until == LATER
+    assert found.pause == Pause(Stretch(NOON, LATER, timedelta(), timedelta()), Mark(LATER, LATER, "skip"))
+
+
+def test_a_bounded_lateness_marks_what_is_due_longer_ago() -> None:
+    found = mark(PAUSED, overdue="send_now", max_lateness="30m", clock_offset_seconds=60.0)
+
+    assert found == Mark(LATER - timedelta(minutes=31), LATER - timedelta(minutes=1), "max_lateness")
+
+
+@pytest.mark.parametrize("overdue", [None, "shift", "send_now"])
+def test_a_resume_that_sends_all_leaves_no_mark(overdue: str | None) -> None:
+    assert mark(PAUSED, overdue=overdue) is None
+
+
+def test_a_mark_never_moves_back() -> None:
+    marked = replace(PAUSED, expire_until=LATER + timedelta(days=1))
+
+    assert change(marked, **RESUMED, overdue="skip").gate.expire_until == LATER + timedelta(days=1)
+    assert change(marked, **RESUMED).gate.expire_until == LATER + timedelta(days=1)
+
+
+def test_a_version_that_is_pinned_moves_nobody() -> None:
+    pinned = change(OPEN, version=2, follow_version=1, in_flight="pin")
+    followed = change(pinned.gate, state_version=7, version=3, follow_version=3)
+
+    assert (pinned.replans, followed.replans) == (False, True)
+    assert [pinned.gate.effective(entered) for entered in (1, 2)] == [1, 2]
+    assert [followed.gate.effective(entered) for entered in (1, 2, 4)] == [3, 3, 4]
+
+
+def test_where_a_followed_version_was_missed_behind_a_pin_it_is_still_followed() -> None:
+    assert change(OPEN, version=3, follow_version=2, in_flight="pin").replans
+
+
+def test_a_state_that_names_no_followed_version_means_the_newest() -> None:
+    assert change(None, version=4).gate.followed == 4

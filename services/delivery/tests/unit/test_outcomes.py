@@ -128,7 +128,7 @@ def test_a_failure_names_why_and_nothing_follows() -> None:
 
 
 def test_where_the_newest_version_is_not_here_the_next_step_is_left_to_who_has_it() -> None:
-    booking = outcomes().booking(row(newest=2), Ending.SENT, Result.sent(), now=NOON)
+    booking = outcomes().booking(row(effective=2), Ending.SENT, Result.sent(), now=NOON)
 
     assert (booking.planned_under, booking.next_step, booking.finished) == (None, None, None)
 

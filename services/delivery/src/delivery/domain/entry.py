@@ -1,15 +1,19 @@
 """How an enrollment gets into the queue, and how a row gets its next message planned."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from operator import attrgetter
+from typing import Final
 
-from campaign.active_clock import Stretch
 from campaign.definition import Definition
 from campaign.plan import Finished, Planned, Position, plan
 from sluice_contracts.enrollment import ContactEnrolled
 
-from delivery.domain.gate import Gate
+from delivery.domain.gate import Gate, Mark, Pause
+
+TICK: Final = timedelta(microseconds=1)
+"""The least that the database's clock tells apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +36,24 @@ class Known:
     """What is known of some sequences: gates, past pauses and definitions."""
 
     gates: Mapping[str, Gate]
-    clocks: Mapping[str, tuple[Stretch, ...]]
+    pauses: Mapping[str, tuple[Pause, ...]]
+    """Those that are over, by when they began."""
     definitions: Mapping[tuple[str, int], Definition]
 
-    def newest(self, sequence_id: str) -> Definition | None:
-        """The newest version's steps."""
+    def effective(self, sequence_id: str, entered_version: int) -> Definition | None:
+        """The version that an enrollment runs under; None where it is not known here."""
         gate = self.gates.get(sequence_id)
-        return None if gate is None or gate.version is None else self.definitions.get((sequence_id, gate.version))
+        version = None if gate is None else gate.effective(entered_version)
+        return None if version is None else self.definitions.get((sequence_id, version))
 
     def active_at(self, sequence_id: str, moment: datetime) -> datetime:
         """The sequence's active clock at that moment; the gate must be known."""
-        return self.gates[sequence_id].clock(self.clocks.get(sequence_id, ())).at(moment)
+        return self.gates[sequence_id].clock(self.pauses.get(sequence_id, ())).at(moment)
+
+    def mark_over(self, sequence_id: str, due_active: datetime) -> Mark | None:
+        """What let a message expire that was due then: the first resume whose mark is not before that."""
+        marks = [pause.mark for pause in self.pauses.get(sequence_id, ()) if pause.mark is not None]
+        return min((mark for mark in marks if due_active <= mark.until), key=attrgetter("base"), default=None)
 
     def knows_of(self, sequence_id: str, *, version: int, at: datetime) -> bool:
         """Whether the gate is as new as an entry into this version at that moment.
@@ -57,11 +68,11 @@ class Known:
 
 
 def enter(enrolled: ContactEnrolled, known: Known) -> Entry:
-    """Plan the first message, in the newest version; later, where what the entry was decided on is not known yet."""
+    """Plan the first message, in the version that it runs under; later, where that or the gate is not known yet."""
     heard = known.knows_of(enrolled.sequence_id, version=enrolled.version, at=enrolled.occurred_at)
-    newest = known.newest(enrolled.sequence_id) if heard else None
-    base = enrolled.occurred_at if newest is None else known.active_at(enrolled.sequence_id, enrolled.occurred_at)
-    planned = None if newest is None else plan(Position(base), newest)
+    version = known.effective(enrolled.sequence_id, enrolled.version) if heard else None
+    base = enrolled.occurred_at if version is None else known.active_at(enrolled.sequence_id, enrolled.occurred_at)
+    planned = None if version is None else plan(Position(base), version)
     assert not isinstance(planned, Finished), "a published definition has a step"
     return Entry(
         enrollment_id=enrolled.enrollment_id,
@@ -86,6 +97,8 @@ class Row:
     step_id: str | None
     base_active: datetime
     ended: tuple[str, ...]
+    due_active: datetime | None = None
+    """Of the message that it waits for; None where that was never planned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +111,19 @@ class Replanned:
 
 
 def replan(row: Row, known: Known) -> Replanned | None:
-    """Plan a row in the newest version; None where that is not known."""
-    newest = known.newest(row.sequence_id)
-    if newest is None:
+    """Plan a row in the version that it runs under; None where that is not known."""
+    version = known.effective(row.sequence_id, row.entered_version)
+    if version is None:
         return None
     never_planned = row.version is None
     base = known.active_at(row.sequence_id, row.base_active) if never_planned else row.base_active
     previous = None if row.version is None else known.definitions.get((row.sequence_id, row.version))
-    return Replanned(row, base, plan(Position(base, row.step_id, row.ended), newest, previous=previous))
+    outcome = plan(Position(base, row.step_id, row.ended), version, previous=previous)
+    return Replanned(row, base, _beyond_mark(row, outcome, known.gates[row.sequence_id].expire_until))
+
+
+def _beyond_mark(row: Row, outcome: Planned | Finished, mark: datetime | None) -> Planned | Finished:
+    """What was not due at the resume does not expire because an edit has made it due before that: it is due now."""
+    if mark is None or isinstance(outcome, Finished) or row.due_active is None or row.due_active <= mark:
+        return outcome
+    return replace(outcome, due_active=max(outcome.due_active, mark + TICK))

@@ -1,16 +1,17 @@
 """The gate of a sequence: what a state of it, heard from its topic, opens, closes and owes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeGuard
 
 from campaign.active_clock import NO_OFFSET, ActiveClock, Stretch, stretch_of
 from sluice_contracts.base import INTEGER_MAX
-from sluice_contracts.definition import Definition
+from sluice_contracts.definition import Definition, parse_after
 from sluice_contracts.sequences import SequenceState
 
 Status = Literal["draft", "active", "paused", "deleted"]
+Overdue = Literal["skip", "max_lateness"]
 STOPPED = ("paused", "deleted")
 
 
@@ -27,10 +28,42 @@ class Gate:
     campaign: str | None = None
     clock_offset: timedelta = NO_OFFSET
     paused_at: datetime | None = None
+    follow_version: int | None = None
+    """The newest version that those inside follow; None: the newest of all."""
+    expire_until: datetime | None = None
+    """The furthest of its marks, on the active clock: what is due up to it is not sent any more."""
 
-    def clock(self, past: tuple[Stretch, ...] = ()) -> ActiveClock:
+    @property
+    def followed(self) -> int | None:
+        """The version that everybody runs under who has not entered a later one."""
+        return self.version if self.follow_version is None else self.follow_version
+
+    def effective(self, entered_version: int) -> int | None:
+        """The version that an enrollment runs under; None where no version is known."""
+        return None if self.followed is None else max(entered_version, self.followed)
+
+    def clock(self, past: Sequence["Pause"] = ()) -> ActiveClock:
         """Its active clock."""
-        return ActiveClock(self.clock_offset, self.paused_at, past)
+        return ActiveClock(self.clock_offset, self.paused_at, tuple(pause.stretch for pause in past))
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a resume leaves behind that does not send all that is overdue; both times are on the active clock."""
+
+    until: datetime
+    """What is due up to then has expired."""
+    base: datetime
+    """The resume: what follows an expired message counts from right after it."""
+    reason: Overdue
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause that is over: what the active clock showed, and what its end let expire."""
+
+    stretch: Stretch
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +77,8 @@ class Change:
     resumes: bool = False
     """What the pause had dropped is planned again."""
     replans: bool = False
-    """Who is inside follows a newer version."""
-    stretch: Stretch | None = None
+    """Those inside follow a newer version."""
+    pause: Pause | None = None
     definition: Mapping[str, Any] | None = None
     """The newest version's, where it is new here."""
 
@@ -59,6 +92,7 @@ def follow(gate: Gate | None, state: SequenceState) -> Change | None:
     if gate is not None and (state.state_version <= gate.state_version or gate.status == "deleted"):
         return None
     definition = _new_definition(gate, state)
+    pause = _pause(state)
     followed = Gate(
         sequence_id=state.sequence_id,
         state_version=state.state_version,
@@ -69,6 +103,8 @@ def follow(gate: Gate | None, state: SequenceState) -> Change | None:
         campaign=_campaign(gate, state),
         clock_offset=timedelta(seconds=state.clock_offset_seconds),
         paused_at=state.paused_at if state.status == "paused" else None,
+        follow_version=state.version if state.follow_version is None else state.follow_version,
+        expire_until=_furthest(gate, pause),
     )
     was_paused = gate is not None and gate.status == "paused"
     return Change(
@@ -76,8 +112,8 @@ def follow(gate: Gate | None, state: SequenceState) -> Change | None:
         halts=_halts(gate, state),
         erases=state.status == "deleted",
         resumes=was_paused and state.status == "active",
-        replans=gate is not None and gate.version is not None and definition is not None,
-        stretch=_stretch(state),
+        replans=_replans(gate, followed),
+        pause=pause,
         definition=definition,
     )
 
@@ -135,12 +171,40 @@ def _campaign(gate: Gate | None, state: SequenceState) -> str | None:
     return gate.campaign if gate is not None and state.status != "deleted" else None
 
 
-def _stretch(state: SequenceState) -> Stretch | None:
+def _replans(gate: Gate | None, followed: Gate) -> bool:
+    """A pin leaves everybody where they are; the first version finds nobody who was planned."""
+    if gate is None or gate.followed is None or followed.followed is None or followed.status == "deleted":
+        return False
+    return followed.followed > gate.followed
+
+
+def _pause(state: SequenceState) -> Pause | None:
+    """The last pause, of a sequence that runs again."""
     if state.status != "active" or state.paused_at is None or state.resumed_at is None:
         return None
-    return stretch_of(
+    offset = timedelta(seconds=state.clock_offset_seconds)
+    stretch = stretch_of(
         paused_at=state.paused_at,
         resumed_at=state.resumed_at,
-        offset_after=timedelta(seconds=state.clock_offset_seconds),
+        offset_after=offset,
         shifted=state.overdue in (None, "shift"),
     )
+    return None if stretch is None else Pause(stretch, _mark(state, resumed_active=state.resumed_at - offset))
+
+
+def _mark(state: SequenceState, *, resumed_active: datetime) -> Mark | None:
+    match state.overdue:
+        case "skip":
+            return Mark(resumed_active, resumed_active, "skip")
+        case "send_now" if state.max_lateness is not None:
+            return Mark(resumed_active - parse_after(state.max_lateness), resumed_active, "max_lateness")
+        case _:
+            return None
+
+
+def _furthest(gate: Gate | None, pause: Pause | None) -> datetime | None:
+    """A mark stays: who is heard of late may be under it, and nothing else can be."""
+    known = None if gate is None else gate.expire_until
+    if pause is None or pause.mark is None:
+        return known
+    return pause.mark.until if known is None else max(known, pause.mark.until)

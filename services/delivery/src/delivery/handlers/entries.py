@@ -21,15 +21,25 @@ async def share_gates_and_entry(_: Sequence[Message[Any]], tx: Tx) -> None:
 
 async def on_contact_enrolled(enrolled: Batch[ContactEnrolled], tx: Tx) -> None:
     """Plan the first message of each; one whose end was heard before, or whose sequence is deleted, never enters."""
-    known = await load_known(tx.conn, {message.data.sequence_id for message in enrolled})
+    known = await load_known(tx.conn, {(message.data.sequence_id, message.data.version) for message in enrolled})
     entries = [enter(message.data, known) for message in enrolled]
     entered = Counter(await pending.enter(tx.conn, entries))
     await books.add(tx.conn, {sequence_id: PLANNED * count for sequence_id, count in entered.items()})
 
 
-async def load_known(conn: Conn, sequence_ids: Iterable[str], *, versions: Iterable[tuple[str, int]] = ()) -> Known:
-    """Gates, past pauses, the newest definitions and these versions. Under the shared gate lock it stays true."""
-    wanted = sorted(set(sequence_ids))
+async def load_known(
+    conn: Conn, entered: Iterable[tuple[str, int]], *, versions: Iterable[tuple[str, int]] = ()
+) -> Known:
+    """Gates, past pauses, and definitions: what enrollments run under that entered these versions, and `versions`.
+
+    Under the shared gate lock it stays true.
+    """
+    entries = set(entered)
+    wanted = sorted({sequence_id for sequence_id, _ in entries})
     known = await gates.load(conn, wanted)
-    newest = [(gate.sequence_id, gate.version) for gate in known.values() if gate.version is not None]
-    return Known(known, await gates.clocks(conn, wanted), await definitions.load(conn, [*newest, *versions]))
+    effective = [
+        (sequence_id, version)
+        for sequence_id, entered_version in entries
+        if sequence_id in known and (version := known[sequence_id].effective(entered_version)) is not None
+    ]
+    return Known(known, await gates.pauses(conn, wanted), await definitions.load(conn, [*effective, *versions]))

@@ -78,9 +78,9 @@ async def _apply(tx: Tx, changes: Sequence[Caused], *, buried: Sequence[str] = (
     if not changes:
         return
     await gates.save(tx.conn, [change.gate for change, _ in changes])
-    await gates.remember(tx.conn, [(c.gate.sequence_id, c.stretch) for c, _ in changes if c.stretch is not None])
+    await gates.remember(tx.conn, [(c.gate.sequence_id, c.pause) for c, _ in changes if c.pause is not None])
     await definitions.save(tx.conn, _definitions(changes))
-    await replans.ask(tx.conn, {c.gate.sequence_id: c.gate.version for c, _ in changes if c.replans and c.gate.version})
+    await replans.ask(tx.conn, _followed(changes))
     counted = await books.read(tx.conn, [change.gate.sequence_id for change, _ in changes])
     await books.add(
         tx.conn,
@@ -99,6 +99,14 @@ def _definitions(changes: Sequence[Caused]) -> dict[tuple[str, int], Mapping[str
         (change.gate.sequence_id, change.gate.version): change.definition
         for change, _ in changes
         if change.definition is not None and change.gate.version is not None
+    }
+
+
+def _followed(changes: Sequence[Caused]) -> dict[str, int]:
+    return {
+        change.gate.sequence_id: change.gate.followed
+        for change, _ in changes
+        if change.replans and change.gate.followed is not None
     }
 
 

@@ -12,6 +12,7 @@ from messaging import Service
 from delivery.domain.message import UNKNOWN_WAIT_SECONDS
 from delivery.loops.bookkeeper import Bookkeeper
 from delivery.loops.eraser import Eraser
+from delivery.loops.expirer import Expirer
 from delivery.loops.halter import Halter
 from delivery.loops.planner import Planner
 from delivery.loops.reaper import Reaper
@@ -24,6 +25,7 @@ REAPER_REST_SECONDS: Final = 0.5
 RESOLVER_REST_SECONDS: Final = 0.5
 BOOKKEEPER_REST_SECONDS: Final = 0.5
 ERASER_REST_SECONDS: Final = 0.25
+EXPIRER_REST_SECONDS: Final = 0.5
 UPKEEP_REST_SECONDS: Final = 3_600.0
 
 
@@ -47,6 +49,7 @@ def build(
         "planner": (Planner(service).go_round, PLANNER_REST_SECONDS),
         "bookkeeper": (Bookkeeper(service).go_round, BOOKKEEPER_REST_SECONDS),
         "eraser": (Eraser(service).go_round, ERASER_REST_SECONDS),
+        "expirer": (Expirer(service, unknown_wait_seconds=unknown_wait_seconds).go_round, EXPIRER_REST_SECONDS),
         "upkeep": (Upkeep(service).go_round, UPKEEP_REST_SECONDS),
     }
     return [Rounds(name, go, rest_seconds=rest, health=health) for name, (go, rest) in rounds.items()]

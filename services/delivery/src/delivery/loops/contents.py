@@ -50,7 +50,7 @@ class Contents:
 
     async def load(self, rows: Sequence[Claimed]) -> None:
         """Make sure that every version that these rows were claimed under, or go on in, is here."""
-        wanted = {(row.sequence_id, version) for row in rows for version in (row.version, row.newest)}
+        wanted = {(row.sequence_id, version) for row in rows for version in (row.version, row.effective)}
         missing = [key for key in wanted if key not in self._versions]
         if missing:
             async with self._pool.acquire() as conn:
@@ -70,7 +70,7 @@ class Contents:
 
     def holds(self, row: Claimed) -> bool:
         """Whether the row's versions are here: one that cannot be read is not, nor one that made room for others."""
-        return (row.sequence_id, row.version) in self._versions and (row.sequence_id, row.newest) in self._versions
+        return (row.sequence_id, row.version) in self._versions and (row.sequence_id, row.effective) in self._versions
 
     def steps(self, sequence_id: str, version: int) -> Definition | None:
         """A version, as planning sees it; None where it is not here."""

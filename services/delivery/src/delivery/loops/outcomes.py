@@ -85,22 +85,22 @@ class Outcomes:
         return booking
 
     def _plan(self, row: Claimed, booking: Booking, at: Time) -> None:
-        """What comes after this step in the newest version that the claim saw."""
-        newest = self.contents.steps(row.sequence_id, row.newest)
-        if newest is None:
+        """What comes after this step in the version that the enrollment runs under, as the claim saw it."""
+        effective = self.contents.steps(row.sequence_id, row.effective)
+        if effective is None:
             return  # it is planned again, by who has the definition
         step = next_step(
-            newest,
+            effective,
             after_step=row.step_id,
             step_id=None,
             ended=(*row.ended, row.step_id),
-            previous=newest if row.version == row.newest else self.contents.steps(row.sequence_id, row.version),
+            previous=effective if row.version == row.effective else self.contents.steps(row.sequence_id, row.version),
         )
-        booking.planned_under = row.newest
+        booking.planned_under = row.effective
         if step is not None:
             booking.next_step, booking.next_lane, booking.next_after = step.step_id, step.lane, step.after
         else:
-            data = _of_enrollment(row, row.newest, at)
+            data = _of_enrollment(row, row.effective, at)
             booking.finished = self._encode(StepsFinished.TYPE, data, row.enrollment_id, at)
 
     def _event(self, row: Claimed, booking: Booking, at: Time) -> bytes:

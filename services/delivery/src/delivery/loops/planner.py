@@ -62,7 +62,7 @@ async def follow_edits(tx: Tx, *, limit: int) -> bool:
 
 async def _known(tx: Tx, rows: Sequence[Row]) -> Known:
     versions = [(row.sequence_id, row.version) for row in rows if row.version is not None]
-    return await load_known(tx.conn, {row.sequence_id for row in rows}, versions=versions)
+    return await load_known(tx.conn, {(row.sequence_id, row.entered_version) for row in rows}, versions=versions)
 
 
 async def _plan(tx: Tx, rows: Sequence[Row], known: Known) -> None:
@@ -77,7 +77,7 @@ async def _plan(tx: Tx, rows: Sequence[Row], known: Known) -> None:
 
 def _say_finished(tx: Tx, one: Replanned, known: Known) -> None:
     """The edit took the last steps away: nothing is left to send."""
-    version = known.gates[one.row.sequence_id].version or 0
+    version = known.gates[one.row.sequence_id].effective(one.row.entered_version) or 0
     tx.say(
         StepsFinished(
             enrollment_id=one.row.enrollment_id,

@@ -206,7 +206,7 @@ class Sender:
 
     async def _send(self, lane: Lane, work: Work) -> None:
         row = work.row
-        if row.attempt == 1 and row.version != row.newest:  # an edit: it is planned again, not sent
+        if row.attempt == 1 and row.version != row.effective:  # an edit: it is planned again, not sent
             self._release(row)
             return
         if row.attributes is None or not self._contents.holds(row):

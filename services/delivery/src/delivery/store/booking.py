@@ -39,14 +39,14 @@ class Booking:
     retry_after: timedelta | None = None
     """On the active clock; of one that is unknown: when its step's policy decides."""
     planned_under: int | None = None
-    """The version that the next step was looked up in; where it is not the newest, the row is planned again."""
+    """The version that the next step was looked up in; where an edit has come since, the row is planned again."""
     next_step: str | None = None
     next_lane: str | None = None
     next_after: timedelta | None = None
     key: bytes | None = None
     event: bytes | None = None
     finished: bytes | None = None
-    """StepsFinished, said only where no step is left in the newest version."""
+    """StepsFinished, said only where no step is left in the version that it runs under now."""
     in_doubt: bool = False
     """It is tried again, and may have arrived: where its enrollment has ended meanwhile, it is unknown."""
 
@@ -62,18 +62,23 @@ with r as (
     ) as r (enrollment_id, token, ending, message_id, channel, due_at, code, detail, provider_message_id, retry_after,
         planned_under, next_step, next_lane, next_after, key, event, finished, in_doubt)
 ), held as materialized (
-    select r.*, p.sequence_id, p.contact_id, p.step_id, p.version, p.attempt, p.halted, g.version as newest,
+    select r.*, p.sequence_id, p.contact_id, p.step_id, p.version, p.attempt, p.halted,
+        v.effective,
         case when r.ending in ('sent', 'failed', 'unknown') then r.ending
             when r.in_doubt or p.in_doubt then 'unknown' else 'dropped' end as outcome,
         least(clock_timestamp(), g.paused_at) - g.clock_offset as active_now,
-        coalesce(r.planned_under = g.version, false) as current,
+        coalesce(r.planned_under = v.effective, false) as current,
         r.ending = 'sent' and not p.halted
-            and (r.next_step is not null or r.planned_under is distinct from g.version) as goes_on,
+            and (r.next_step is not null or r.planned_under is distinct from v.effective) as goes_on,
         r.ending = 'unknown' and not p.halted as waits,
         r.ending in ('retry', 'released', 'postponed') and not p.halted as stays
     from r
     join pending p on p.enrollment_id = r.enrollment_id and p.token = r.token
     left join gate g on g.sequence_id = p.sequence_id
+    cross join lateral (
+        select case when g.version is not null
+            then greatest(p.entered_version, coalesce(g.follow_version, g.version)) end as effective
+    ) v
     order by p.enrollment_id
     for update of p
 ), stayed as (
@@ -81,14 +86,14 @@ with r as (
         attempt = case when h.ending = 'retry' then p.attempt else p.attempt - 1 end,
         in_doubt = p.in_doubt or h.in_doubt,
         due_active = case when h.ending = 'released' then p.due_active else h.active_now + h.retry_after end,
-        lane = case when h.ending <> 'retry' and p.attempt = 1 and p.version is distinct from h.newest
+        lane = case when h.ending <> 'retry' and p.attempt = 1 and p.version is distinct from h.effective
             then null else p.lane end
     from held h where h.stays and p.enrollment_id = h.enrollment_id
 ), moved as (
     update pending p set token = null, epoch = null, attempt = 0, in_doubt = false, ended = p.ended || p.step_id,
         step_id = case when h.current then h.next_step end,
         lane = case when h.current then h.next_lane end,
-        version = case when h.current then h.newest else p.version end,
+        version = case when h.current then h.effective else p.version end,
         base_active = h.active_now,
         due_active = case when h.current then h.active_now + h.next_after end
     from held h where h.goes_on and p.enrollment_id = h.enrollment_id
@@ -139,8 +144,8 @@ _NOTHING_LEFT: Final = "delete from claim where token = any($1::bigint[])"
 async def book(conn: Conn, bookings: Sequence[Booking], *, finished: Sequence[int]) -> int:
     """Book what became of claimed messages, and close the claims of which nothing is left; how many were still ours.
 
-    The caller shares the gates since before this statement: so what follows is planned under the newest version, or an
-    edit finds the row, and a receipt's books are exact.
+    The caller shares the gates since before this statement: so what follows is planned under the version that counts
+    then, or an edit finds the row, and a receipt's books are exact.
     """
     if not bookings:
         await conn.execute(_NOTHING_LEFT, finished)

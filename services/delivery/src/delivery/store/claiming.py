@@ -17,7 +17,8 @@ class Claimed(NamedTuple):
     contact_id: str
     entered_version: int
     version: int
-    newest: int
+    effective: int
+    """The version that the enrollment runs under."""
     step_id: str
     lane: str
     due_at: datetime
@@ -45,7 +46,7 @@ select g.sequence_id, l.lane
 from clock cross join gate g cross join unnest($1::text[]) as l (lane) cross join lateral (
     select true as found from pending p
     where p.sequence_id = g.sequence_id and p.lane = l.lane and p.due_active <= clock.now - g.clock_offset
-        and p.token is null
+        and p.due_active > coalesce(g.expire_until, '-infinity') and p.token is null
     order by p.due_active limit 1
 ) as due
 where g.open and due.found and not exists (
@@ -63,8 +64,8 @@ _BEGIN: Final = "select nextval('claim_token'), pg_advisory_xact_lock_shared($1)
 # through the whole queue (0.5 s with 1 M stopped rows and 500 places).
 _CLAIM: Final = """
 with wanted as materialized (
-    select g.sequence_id, g.epoch, g.version, g.clock_offset, w.lane, w.room,
-        clock_timestamp() - g.clock_offset as active_now
+    select g.sequence_id, g.epoch, coalesce(g.follow_version, g.version) as followed, g.clock_offset, w.lane, w.room,
+        clock_timestamp() - g.clock_offset as active_now, coalesce(g.expire_until, '-infinity') as expired
     from unnest($1::text[], $2::text[], $3::integer[]) as w (sequence_id, lane, room)
     join gate g on g.sequence_id = w.sequence_id and g.open
     where not exists (
@@ -73,22 +74,23 @@ with wanted as materialized (
             and s.scope in ('all', 'channel:' || split_part(w.lane, ':', 1), 'sender:' || split_part(w.lane, ':', 2))
     )
 ), picked as materialized (
-    select d.enrollment_id, w.epoch, w.version, w.clock_offset
+    select d.enrollment_id, w.epoch, w.followed, w.clock_offset
     from wanted w cross join lateral (
         select p.enrollment_id from pending p
-        where p.sequence_id = w.sequence_id and p.lane = w.lane and p.due_active <= w.active_now and p.token is null
+        where p.sequence_id = w.sequence_id and p.lane = w.lane and p.due_active <= w.active_now
+            and p.due_active > w.expired and p.token is null
         order by p.due_active limit w.room for update skip locked
     ) d
 ), taken as (
     update pending p set token = $4, epoch = one.epoch, attempt = p.attempt + 1
     from unnest(
-        array(select enrollment_id from picked), array(select epoch from picked), array(select version from picked),
+        array(select enrollment_id from picked), array(select epoch from picked), array(select followed from picked),
         array(select clock_offset from picked)
-    ) as one (enrollment_id, epoch, newest, clock_offset)
+    ) as one (enrollment_id, epoch, followed, clock_offset)
     where p.enrollment_id = one.enrollment_id
-    returning p.enrollment_id, p.sequence_id, p.contact_id, p.entered_version, p.version, one.newest, p.step_id,
-        p.lane, p.due_active + one.clock_offset as due_at, p.attempt, p.ended, p.token, p.epoch, p.contact_offset,
-        p.in_doubt
+    returning p.enrollment_id, p.sequence_id, p.contact_id, p.entered_version, p.version,
+        greatest(p.entered_version, one.followed) as effective, p.step_id, p.lane,
+        p.due_active + one.clock_offset as due_at, p.attempt, p.ended, p.token, p.epoch, p.contact_offset, p.in_doubt
 ), held as (
     insert into claim (token, owner, claimed_at, enrollment_ids)
     select $4, $5, clock_timestamp(), array_agg(enrollment_id) from taken having count(*) > 0
@@ -96,9 +98,9 @@ with wanted as materialized (
     insert into books_delta (sequence_id, pending, claimed)
     select sequence_id, -count(*), count(*) from taken group by sequence_id
 )
-select t.enrollment_id::text, t.sequence_id, t.contact_id, t.entered_version, t.version, t.newest, t.step_id, t.lane,
-    t.due_at, t.attempt, t.ended, t.token, t.epoch, split_part(t.lane, ':', 1), c.attributes, c.tags, c.addresses,
-    t.in_doubt
+select t.enrollment_id::text, t.sequence_id, t.contact_id, t.entered_version, t.version, t.effective, t.step_id,
+    t.lane, t.due_at, t.attempt, t.ended, t.token, t.epoch, split_part(t.lane, ':', 1), c.attributes, c.tags,
+    c.addresses, t.in_doubt
 from taken t
 left join contact c on c.contact_id = t.contact_id and c.source_offset >= t.contact_offset
     and coalesce(c.gone_offset < t.contact_offset, true)

@@ -7,10 +7,12 @@ import orjson
 from campaign.definition import Definition, read_definition
 from chassis.pool import Conn
 
+# Nothing late comes back into a sequence that is deleted.
 _SAVE: Final = """
 insert into definition (sequence_id, version, definition)
 select sequence_id, version, definition
 from unnest($1::text[], $2::integer[], $3::jsonb[]) as row (sequence_id, version, definition)
+where not exists (select from deleted_sequence d where d.sequence_id = row.sequence_id)
 on conflict (sequence_id, version) do nothing
 """
 

@@ -7,10 +7,11 @@ from typing import Final, cast
 from campaign.active_clock import Stretch
 from chassis.pool import Conn
 
-from delivery.domain.gate import Gate, Status
+from delivery.domain.gate import Gate, Mark, Pause, Status
 
 _LOAD: Final = """
-select sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at
+select sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at, follow_version,
+    expire_until
 from gate where sequence_id = any($1::text[])
 """
 
@@ -19,16 +20,18 @@ from gate where sequence_id = any($1::text[])
 _SAVE: Final = """
 with saved as (
     insert into gate (sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at,
-        change)
+        follow_version, expire_until, change)
     select sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at,
-        nextval('gate_change')
+        follow_version, expire_until, nextval('gate_change')
     from unnest($1::text[], $2::bigint[], $3::text[], $4::boolean[], $5::bigint[], $6::integer[], $7::text[],
-        $8::interval[], $9::timestamptz[])
-        as row (sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at)
+        $8::interval[], $9::timestamptz[], $10::integer[], $11::timestamptz[])
+        as row (sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at,
+            follow_version, expire_until)
     order by sequence_id
     on conflict (sequence_id) do update set state_version = excluded.state_version, status = excluded.status,
         open = excluded.open, epoch = excluded.epoch, version = excluded.version, campaign = excluded.campaign,
-        clock_offset = excluded.clock_offset, paused_at = excluded.paused_at, change = excluded.change
+        clock_offset = excluded.clock_offset, paused_at = excluded.paused_at,
+        follow_version = excluded.follow_version, expire_until = excluded.expire_until, change = excluded.change
     returning sequence_id
 )
 select pg_notify(current_schema() || '.gate', '') from saved limit 1
@@ -36,22 +39,31 @@ select pg_notify(current_schema() || '.gate', '') from saved limit 1
 
 _ERASE: Final = "delete from gate where sequence_id = $1"
 
-_CLOCKS: Final = """
-select sequence_id, paused_at, resumed_at, offset_before, offset_after
+_PAUSES: Final = """
+select sequence_id, paused_at, resumed_at, offset_before, offset_after, expire_until, expire_base, expire_reason
 from gate_clock where sequence_id = any($1::text[]) order by sequence_id, paused_at
 """
 
 _REMEMBER: Final = """
-insert into gate_clock (sequence_id, paused_at, resumed_at, offset_before, offset_after)
-select sequence_id, paused_at, resumed_at, offset_before, offset_after
-from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::interval[], $5::interval[])
-    as row (sequence_id, paused_at, resumed_at, offset_before, offset_after)
+insert into gate_clock (sequence_id, paused_at, resumed_at, offset_before, offset_after, expire_until, expire_base,
+    expire_reason)
+select sequence_id, paused_at, resumed_at, offset_before, offset_after, expire_until, expire_base, expire_reason
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::interval[], $5::interval[], $6::timestamptz[],
+    $7::timestamptz[], $8::text[])
+    as row (sequence_id, paused_at, resumed_at, offset_before, offset_after, expire_until, expire_base, expire_reason)
 on conflict (sequence_id, paused_at) do update set resumed_at = excluded.resumed_at,
-    offset_before = excluded.offset_before, offset_after = excluded.offset_after
+    offset_before = excluded.offset_before, offset_after = excluded.offset_after,
+    expire_until = excluded.expire_until, expire_base = excluded.expire_base, expire_reason = excluded.expire_reason
 """
 
+# A mark stays until nothing is under it: that expires only while its sequence runs.
 _FORGET: Final = """
-delete from gate_clock where resumed_at < clock_timestamp() - $1::interval
+delete from gate_clock c
+where resumed_at < clock_timestamp() - $1::interval
+    and not exists (
+        select from pending p
+        where p.sequence_id = c.sequence_id and p.lane is not null and p.due_active <= c.expire_until
+    )
 """
 
 _ERASE_CLOCK: Final = "delete from gate_clock where sequence_id = $1"
@@ -77,6 +89,8 @@ async def load(conn: Conn, sequence_ids: Sequence[str]) -> dict[str, Gate]:
             campaign=row["campaign"],
             clock_offset=row["clock_offset"],
             paused_at=row["paused_at"],
+            follow_version=row["follow_version"],
+            expire_until=row["expire_until"],
         )
         for row in rows
     }
@@ -95,6 +109,8 @@ async def save(conn: Conn, gates: Sequence[Gate]) -> None:
         [gate.campaign for gate in gates],
         [gate.clock_offset for gate in gates],
         [gate.paused_at for gate in gates],
+        [gate.follow_version for gate in gates],
+        [gate.expire_until for gate in gates],
     )
 
 
@@ -103,23 +119,27 @@ async def erase(conn: Conn, sequence_id: str) -> int:
     return int((await conn.execute(_ERASE, sequence_id)).rsplit(" ", 1)[1])
 
 
-async def clocks(conn: Conn, sequence_ids: Sequence[str]) -> dict[str, tuple[Stretch, ...]]:
+async def pauses(conn: Conn, sequence_ids: Sequence[str]) -> dict[str, tuple[Pause, ...]]:
     """The past pauses of these sequences, oldest first."""
-    past: dict[str, tuple[Stretch, ...]] = {}
-    for sequence_id, *stretch in await conn.fetch(_CLOCKS, sequence_ids):
-        past[sequence_id] = (*past.get(sequence_id, ()), Stretch(*stretch))
+    past: dict[str, tuple[Pause, ...]] = {}
+    for sequence_id, paused_at, resumed_at, before, after, until, *mark in await conn.fetch(_PAUSES, sequence_ids):
+        pause = Pause(Stretch(paused_at, resumed_at, before, after), None if until is None else Mark(until, *mark))
+        past[sequence_id] = (*past.get(sequence_id, ()), pause)
     return past
 
 
-async def remember(conn: Conn, stretches: Sequence[tuple[str, Stretch]]) -> None:
+async def remember(conn: Conn, pauses: Sequence[tuple[str, Pause]]) -> None:
     """Keep pauses that are over, for enrollments that are heard of late."""
     await conn.execute(
         _REMEMBER,
-        [sequence_id for sequence_id, _ in stretches],
-        [stretch.paused_at for _, stretch in stretches],
-        [stretch.resumed_at for _, stretch in stretches],
-        [stretch.offset_before for _, stretch in stretches],
-        [stretch.offset_after for _, stretch in stretches],
+        [sequence_id for sequence_id, _ in pauses],
+        [pause.stretch.paused_at for _, pause in pauses],
+        [pause.stretch.resumed_at for _, pause in pauses],
+        [pause.stretch.offset_before for _, pause in pauses],
+        [pause.stretch.offset_after for _, pause in pauses],
+        [pause.mark and pause.mark.until for _, pause in pauses],
+        [pause.mark and pause.mark.base for _, pause in pauses],
+        [pause.mark and pause.mark.reason for _, pause in pauses],
     )
 
 

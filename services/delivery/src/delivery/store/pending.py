@@ -53,27 +53,34 @@ _HALT: Final = """
 update pending set halted = true where enrollment_id = any($1::uuid[]) and token is not null and not halted
 """
 
-# Of those that were never planned, the ones whose entry the gate knows of (`Known.knows_of`).
+# Of those that were never planned, the ones whose entry the gate knows of (`Known.knows_of`); of all, those whose
+# version is here.
 _UNPLANNED: Final = """
 select p.enrollment_id::text as enrollment_id, p.sequence_id, p.contact_id, p.entered_version, p.version, p.step_id,
-    p.base_active, p.ended
+    p.base_active, p.ended, p.due_active
 from gate g cross join lateral (
-    select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, base_active, ended
+    select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, base_active, ended, due_active
     from pending
     where sequence_id = g.sequence_id and lane is null and entered_version <= g.version
         and (version is not null or g.paused_at is null or base_active <= g.paused_at)
+        and exists (
+            select from definition d where d.sequence_id = g.sequence_id
+                and d.version = greatest(entered_version, coalesce(g.follow_version, g.version))
+        )
     limit $1 for update skip locked
 ) as p
 where g.version is not null and g.status <> 'deleted'
 limit $1
 """
 
+# What is under a mark expires: an edit that comes after a resume does not save it.
 _OUTDATED: Final = """
 select enrollment_id::text as enrollment_id, sequence_id, contact_id, entered_version, version, step_id, base_active,
     ended, lane, due_active
 from pending
 where sequence_id = $1 and lane is not null and (lane, due_active, pending.enrollment_id) > ($3, $4, $5::uuid)
     and version < $2 and token is null and attempt = 0
+    and due_active > coalesce((select expire_until from gate where gate.sequence_id = $1), '-infinity')
 order by lane, due_active, pending.enrollment_id
 limit $6 for update skip locked
 """
@@ -189,4 +196,5 @@ def _row(row: Record) -> Row:
         step_id=row["step_id"],
         base_active=row["base_active"],
         ended=tuple(row["ended"]),
+        due_active=row["due_active"],
     )

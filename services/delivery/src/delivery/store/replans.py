@@ -16,7 +16,9 @@ on conflict (sequence_id) do update set version = excluded.version, after_lane =
 
 _NEXT: Final = """
 select sequence_id, version, after_lane, after_due, after_id::text
-from replan order by sequence_id limit 1 for update skip locked
+from replan r
+where exists (select from definition d where d.sequence_id = r.sequence_id and d.version = r.version)
+order by sequence_id limit 1 for update of r skip locked
 """
 
 _ADVANCE: Final = """
@@ -42,7 +44,7 @@ async def ask(conn: Conn, versions: Mapping[str, int]) -> None:
 
 
 async def take(conn: Conn) -> Replan | None:
-    """Lock a walk that is not done; None where there is none that nobody else is at."""
+    """Lock a walk that is not done, to a version that is known; None where there is none that nobody else is at."""
     row = await conn.fetchrow(_NEXT)
     return None if row is None else Replan(row[0], row[1], (row[2], row[3], row[4]))
 
