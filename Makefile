@@ -37,6 +37,10 @@ bench-smoke: venv ## 100,000 contacts in, all first messages out: rates and memo
 bench-pause: venv ## a pause with 1,000 and with 1,000,000 pending sends, and whether its receipt is true
 	@$(RUN) -m benchmarks.pause $(ARGS)
 
+.PHONY: bench-books
+bench-books: venv ## the books of every sequence, asked 1,000 times while 100,000 contacts run through them
+	@$(RUN) -m benchmarks.books $(ARGS)
+
 # Tests
 
 .PHONY: test

@@ -152,7 +152,7 @@ async def test_a_stop_publishes_what_has_been_said_though_a_first_try_fails(
 ) -> None:
     begun, stopping = asyncio.Event(), asyncio.Event()
 
-    class FailsAtTheStop(AIOKafkaProducer):
+    class FailsAtTheStop(AIOKafkaProducer):  # type: ignore[misc] # aiokafka ships no types
         async def start(self) -> None:
             begun.set()
             if not stopping.is_set():
