@@ -69,6 +69,7 @@ def test_help_shows_an_example_for_every_command(run: CommandLine) -> None:
         "enroll",
         "remove",
         "contacts-import",
+        "simulate",
         "watch",
     ]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from sluice.contacts import BrokenRule, ContactsImport, ImportReport, merge
+from sluice.contacts import BrokenRule, ContactsImport, ImportReport, check_line, merge
 from sluice.event import event_of
 from sluice.memory import MemoryTransport
 from sluice.table import InvalidLine, Line, UnusableFile, lines
@@ -193,3 +193,28 @@ async def test_what_is_written_is_keyed_by_the_contact_and_valid(tmp_path: Path)
     assert all(
         orjson.loads(record.value or b"")["specversion"] == "1.0" for record in transport.records("contacts.events")
     )
+
+
+@pytest.mark.parametrize(
+    ("cells", "place"),
+    [
+        ({"email": "nobody"}, "email"),
+        ({"email": "Ada <ada@example.com>"}, "email"),
+        ({"email": "ada@example.com, b@example.com"}, "email"),
+        ({"email": "@example.com"}, "email"),
+        ({"timezone": "Mars/Phobos"}, "timezone"),
+        ({"timezone": "../etc"}, "timezone"),
+        ({"contact_id": "no id"}, "contact_id"),
+    ],
+)
+def test_a_line_that_nobody_could_be_reached_by_is_refused_with_its_place(cells: dict[str, str], place: str) -> None:
+    with pytest.raises(BrokenRule, match=f"^{place}: "):
+        check_line(line(**cells), {})
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [{"email": "ada@example.com"}, {"email": "a+b@bücher.example"}, {"timezone": "America/Argentina/Ushuaia"}, {}],
+)
+def test_an_ordinary_line_passes(cells: dict[str, str]) -> None:
+    check_line(line(**cells), {})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from campaign.zones import zone_named
 from pydantic import ValidationError
 from sluice_contracts import envelope, topics
 from sluice_contracts.base import ID_PATTERN
@@ -31,7 +32,15 @@ INVALID_KEPT_MAX: Final = 1_000
 TRUE: Final = frozenset({"true", "yes", "1"})
 FALSE: Final = frozenset({"false", "no", "0"})
 
+LOCAL_PART_MAX: Final = 64
+MAILBOX_MAX: Final = 254
+"""RFC 5321, 4.5.3.1."""
+
 _ID = re.compile(ID_PATTERN)
+_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+)
 
 
 class BrokenRule(Exception):
@@ -89,6 +98,35 @@ def merge(known: Mapping[str, Any] | None, line: Line) -> dict[str, Any] | None:
     return state
 
 
+def check_line(line: Line, first: dict[str, int]) -> None:
+    """What a line must hold by itself; `first` keeps on which line each id stands. Raises BrokenRule."""
+    if not _ID.fullmatch(line.contact_id):
+        raise BrokenRule(
+            f"{ID_COLUMN}: must be an id: at most 64 of letters, digits, '.', '_', ':', '-', starting with a "
+            "letter or a digit"
+        )
+    if first.setdefault(line.contact_id, line.number) != line.number:
+        raise BrokenRule(f"{ID_COLUMN}: stands already on line {first[line.contact_id]}")
+    email, timezone = line.cells.get("email"), line.cells.get("timezone")
+    if email is not None and not _is_mailbox(email):
+        raise BrokenRule("email: must be one e-mail address")
+    if timezone is not None and zone_named(timezone) is None:
+        raise BrokenRule("timezone: must be the name of a time zone, such as Europe/Paris")
+
+
+def _is_mailbox(text: str) -> bool:
+    """Whether an e-mail could go there: one address, neither a list nor a name beside it."""
+    local, _, domain = text.strip().rpartition("@")
+    if not domain.isascii():
+        try:
+            domain = domain.encode("idna").decode("ascii")
+        except UnicodeError:
+            return False
+    if len(local) > LOCAL_PART_MAX or len(local) + 1 + len(domain) > MAILBOX_MAX:
+        return False
+    return _LOCAL_PART.fullmatch(local) is not None and _DOMAIN.fullmatch(domain) is not None
+
+
 def _flag(cell: str) -> bool:
     lowered = cell.strip().lower()
     if lowered not in TRUE | FALSE:
@@ -96,7 +134,8 @@ def _flag(cell: str) -> bool:
     return lowered in TRUE
 
 
-def _written(state: dict[str, Any]) -> bytes:
+def contact_data(state: dict[str, Any]) -> bytes:
+    """The record's data of a contact. Raises BrokenRule; TypeError or ValueError where it is not UTF-8."""
     try:
         ContactState.model_validate(state)
     except ValidationError as error:
@@ -174,16 +213,10 @@ class ContactsImport:
     def _change(self, line: Line, known: dict[str, bytes], first: dict[str, int]) -> tuple[str, str, bytes] | None:
         identity = line.contact_id
         try:
-            if not _ID.fullmatch(identity):
-                raise BrokenRule(
-                    f"{ID_COLUMN}: must be an id: at most 64 of letters, digits, '.', '_', ':', '-', starting with a "
-                    "letter or a digit"
-                )
-            if first.setdefault(identity, line.number) != line.number:
-                raise BrokenRule(f"{ID_COLUMN}: stands already on line {first[identity]}")
+            check_line(line, first)
             before = known.get(identity)
             state = merge(orjson.loads(before) if before is not None else None, line)
-            data = _written(state) if state is not None else b""
+            data = contact_data(state) if state is not None else b""
         except BrokenRule as error:
             self.report.refuse(InvalidLine(line.number, str(error)))
             return None

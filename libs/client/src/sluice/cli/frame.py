@@ -108,16 +108,24 @@ CommandId = Annotated[
     typer.Option("--command-id", metavar="ID", help="Try a command again that got no answer: it is done once."),
 ]
 
-_EVERYWHERE: Final[dict[str, tuple[Any, Any]]] = {"bootstrap": (Bootstrap, None), "as_json": (AsJson, False)}
+_EVERYWHERE: Final[dict[str, tuple[Any, Any]]] = {"as_json": (AsJson, False)}
+_KAFKA: Final[dict[str, tuple[Any, Any]]] = {"bootstrap": (Bootstrap, None)}
 _ASKING: Final[dict[str, tuple[Any, Any]]] = {"actor": (Actor, None), "seconds_max": (Timeout, None)}
 _ONE_COMMAND: Final[dict[str, tuple[Any, Any]]] = {"command_id": (CommandId, None)}
 
 
 def command(
-    app: typer.Typer, name: str, *, examples: Sequence[str], asks: bool = False, one_command: bool = False
+    app: typer.Typer,
+    name: str,
+    *,
+    examples: Sequence[str],
+    asks: bool = False,
+    one_command: bool = False,
+    offline: bool = False,
 ) -> Callable[[Body], Body]:
     """Register an async function as a command: its parameters after the session, and the options all share."""
-    shared = {**_EVERYWHERE, **(_ASKING if asks else {}), **(_ONE_COMMAND if one_command else {})}
+    kafka = {} if offline else _KAFKA
+    shared = {**kafka, **_EVERYWHERE, **(_ASKING if asks else {}), **(_ONE_COMMAND if one_command else {})}
 
     def register(body: Body) -> Body:
         def run(ctx: typer.Context, **given: Any) -> None:

@@ -31,7 +31,8 @@ class Screen:
 
     def __init__(self, *, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        width = None if is_terminal(sys.stdout) else PIPE_WIDTH
+        self._out = Console(file=sys.stdout, width=width, highlight=False, soft_wrap=True)
         self._err = Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
     def result(self, sentence: str, values: Mapping[str, Any]) -> None:
@@ -45,13 +46,21 @@ class Screen:
         """A line for people who read the result."""
         self._out.print(Text(printable_lines(sentence)))
 
+    def paint(self, text: Text) -> None:
+        """A line with colours; of texts of others only what is printable."""
+        self._out.print(text)
+
+    @property
+    def has_colours(self) -> bool:
+        return self._out.is_terminal and self._out.color_system is not None
+
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
-        self._out.print(table, soft_wrap=False, width=None if self._out.is_terminal else PIPE_WIDTH)
+        self._out.print(table, soft_wrap=False)
 
     def note(self, sentence: str) -> None:
         """A line beside the result."""

@@ -4,17 +4,16 @@ import json
 import signal
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from sluice_contracts.sequences import SequenceState
 
+from sluice.cli.documents import read_document
 from sluice.cli.frame import Session, Usage, command
 from sluice.cli.screen import is_terminal
 from sluice.errors import CommandRefused
 from sluice.state import ERASING_SERVICES
-from sluice.table import UnusableFile
 
 app: Final = typer.Typer()
 
@@ -61,7 +60,7 @@ async def save(
     expected_revision: ExpectedRevision = None,
 ) -> None:
     """Keep a definition as the draft of a sequence. Nothing that runs changes."""
-    definition = _read_definition(file)
+    definition = read_document(file)
     async with session.open() as sluice:
         saved = await sluice.save(sequence_id, definition, expected_revision, command_id=session.command_id)
     session.screen.result(
@@ -292,23 +291,6 @@ def _without_definitions(state: SequenceState) -> dict[str, Any]:
     has_draft = shown.pop("draft", None) is not None
     shown.pop("published", None)
     return shown | {"has_draft": has_draft}
-
-
-def _read_definition(file: str) -> dict[str, Any]:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UnusableFile(f"{file} is not UTF-8.") from error
-    except OSError as error:
-        raise UnusableFile(f"{file} cannot be read: {error.strerror}.") from error
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
-        raise UnusableFile(f"{file} is not JSON{where}.") from error
-    if not isinstance(found, dict):
-        raise UnusableFile(f"{file} must hold one JSON object.")
-    return found
 
 
 def _require_confirmation_possible(yes: bool, verb: str) -> None:

@@ -1,0 +1,70 @@
+"""Definitions in files, and what is wrong with them before anyone else sees them."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from campaign.definition import Definition, read_definition
+from campaign.window import CONTACT
+from campaign.zones import zone_named
+from pydantic import ValidationError
+from sluice_contracts.answers import Fault
+from sluice_contracts.definition import faults_of, parse_definition
+
+from sluice.errors import SluiceError
+from sluice.table import UnusableFile
+
+NO_ZONE: Final = "must be the name of a time zone"
+
+
+class FaultyDefinition(SluiceError):
+    """A definition that could not be published, with every fault."""
+
+    def __init__(self, file: str, faults: list[Fault]) -> None:
+        self.faults = faults
+        lines = [f"{file} cannot be published:", *(f"  {fault.place}: {fault.rule}" for fault in faults)]
+        super().__init__("\n".join(lines))
+
+
+def read_document(file: str) -> dict[str, Any]:
+    """The JSON object in a file, `-` for stdin. Raises UnusableFile."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UnusableFile(f"{file} is not UTF-8.") from error
+    except OSError as error:
+        raise UnusableFile(f"{file} cannot be read: {error.strerror}.") from error
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        where = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise UnusableFile(f"{file} is not JSON{where}.") from error
+    if not isinstance(found, dict):
+        raise UnusableFile(f"{file} must hold one JSON object.")
+    return found
+
+
+def read_published(file: str) -> Definition:
+    """The definition in a file, as the rules look at it. Raises UnusableFile, FaultyDefinition."""
+    document = read_document(file)
+    faults = faults_in(document)
+    if faults:
+        raise FaultyDefinition(file, faults)
+    return read_definition(1, document)
+
+
+def faults_in(document: Mapping[str, Any]) -> list[Fault]:
+    """Why a definition could not be published, as far as that can be told here: templates are compiled elsewhere."""
+    try:
+        parsed = parse_definition(document)
+    except ValidationError as error:
+        return faults_of(error)
+    window = parsed.delivery
+    named = [] if window is None else [("timezone", window.timezone), ("fallback_timezone", window.fallback_timezone)]
+    return [
+        Fault(place=f"delivery.{place}", rule=NO_ZONE)
+        for place, name in named
+        if name is not None and not (place == "timezone" and name == CONTACT) and zone_named(name) is None
+    ]
