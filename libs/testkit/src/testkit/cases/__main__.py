@@ -38,7 +38,7 @@ QUICK: Final = {
     "SLUICE_SEND_SECONDS_MAX": "1.5",
     "SLUICE_LEASE_MARGIN_SECONDS": "1",
     "SLUICE_SINK_KEEP_BODIES": "true",
-    "SLUICE_SENDERS": "{}",
+    "SLUICE_UNKNOWN_WAIT_SECONDS": "600",
 }
 
 Outcome = tuple[Script, dict[str, str], str]
