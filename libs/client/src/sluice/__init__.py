@@ -11,7 +11,19 @@ from sluice.errors import (
     Unreachable,
 )
 from sluice.event import Event
-from sluice.results import Deleted, Enrolled, EnrolledMany, Paused, Published, Removed, Resumed, Saved
+from sluice.results import (
+    Deleted,
+    Enrolled,
+    EnrolledMany,
+    Paused,
+    Published,
+    Removed,
+    Resolved,
+    Restored,
+    Resumed,
+    Saved,
+    Suspended,
+)
 from sluice.stream import EventStream
 
 __all__ = [
@@ -27,10 +39,13 @@ __all__ = [
     "Published",
     "ReceiptTimeout",
     "Removed",
+    "Resolved",
+    "Restored",
     "Resumed",
     "Saved",
     "Sluice",
     "SluiceError",
+    "Suspended",
     "TopicMissing",
     "Unreachable",
 ]

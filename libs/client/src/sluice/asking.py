@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -28,6 +29,8 @@ class Receipt:
     done: Callable[[Event, Mapping[str, Any]], bool]
     may_precede: bool = False
     """It may have been said before the command was sent: what it asks for can be so already."""
+    needless: Callable[[Mapping[str, Any]], bool] = lambda _: False
+    """Whether, given the result, nothing will be said, nor ever was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Answered:
     command_id: str
     result: Mapping[str, Any]
     receipt: Event | None = None
+    at: datetime | None = None
+    """When, by the clock of who answered."""
 
 
 class Asker:
@@ -115,6 +120,7 @@ class _Waiting:
         self._id = command_id
         self._written = False
         self._result: Mapping[str, Any] | None = None
+        self._answered_at: datetime | None = None
         self._seen: list[Event] = []
 
     async def run(self, *, key: str, receipt: Receipt | None, may_repeat: bool) -> Answered:
@@ -124,11 +130,11 @@ class _Waiting:
             self._written = True
             result = await self._answer(watch)
             del self._asker.outstanding[self._id]
-            if receipt is None:
-                return Answered(self._id, result)
+            if receipt is None or receipt.needless(result):
+                return Answered(self._id, result, at=self._answered_at)
             look_back = may_repeat or receipt.may_precede
             past = await self._asker.past(receipt, result) if look_back else None
-            return Answered(self._id, result, past or await self._receipt(watch, receipt, result))
+            return Answered(self._id, result, past or await self._receipt(watch, receipt, result), self._answered_at)
 
     async def _answer(self, watch: Watch) -> Mapping[str, Any]:
         while self._result is None:
@@ -143,7 +149,7 @@ class _Waiting:
                 self._asker.outstanding.pop(self._id, None)
                 raise CommandRefused(answer.code, answer.detail, answer.faults or (), command_id=self._id)
             if isinstance(answer, CommandAccepted):
-                self._result = answer.result
+                self._result, self._answered_at = answer.result, event.time
         return self._result
 
     async def _receipt(self, watch: Watch, receipt: Receipt, result: Mapping[str, Any]) -> Event:

@@ -9,7 +9,14 @@ from pydantic import ValidationError
 from sluice_contracts import topics
 from sluice_contracts.base import Command
 from sluice_contracts.definition import Definition, faults_of
-from sluice_contracts.delivery import ContactHalted
+from sluice_contracts.delivery import (
+    ContactHalted,
+    DeliveryRestored,
+    DeliverySuspended,
+    ResolveMessage,
+    RestoreDelivery,
+    SuspendDelivery,
+)
 from sluice_contracts.enrollment import EnrollContact, EnrollContacts, RemoveContact
 from sluice_contracts.erasure import SequenceErased
 from sluice_contracts.sequences import (
@@ -25,12 +32,23 @@ from sluice_contracts.sequences import (
     SequenceState,
 )
 
-from sluice import addresses, state
+from sluice import addresses, receipts, state
 from sluice.asking import Answered, Asker, Receipt
 from sluice.errors import CommandRefused
-from sluice.event import Event
 from sluice.kafka import KafkaTransport
-from sluice.results import Deleted, Enrolled, EnrolledMany, Paused, Published, Removed, Resumed, Saved
+from sluice.results import (
+    Deleted,
+    Enrolled,
+    EnrolledMany,
+    Paused,
+    Published,
+    Removed,
+    Resolved,
+    Restored,
+    Resumed,
+    Saved,
+    Suspended,
+)
 from sluice.stream import EventStream
 from sluice.transport import Start, Transport
 
@@ -117,12 +135,16 @@ class Sluice:
         command_id: str | None = None,
         seconds_max: float | None = None,
     ) -> Published:
-        """Make the draft the next version; every fault of the definition is named at once."""
+        """Make the draft the next version; every fault of the definition is named at once.
+
+        Who is inside goes on with it at the next step, or (`in_flight="pin"`) keeps the version that they have. Where
+        nothing was saved since, `in_flight="follow"` lets those follow who were pinned.
+        """
         command = _build(
             PublishSequence, sequence_id=sequence_id, expected_revision=expected_revision, in_flight=in_flight
         )
         answered = await self._ask(command, command_id, seconds_max)
-        return Published(answered.command_id, answered.result["version"])
+        return Published(answered.command_id, answered.result["version"], answered.at)
 
     async def pause(
         self,
@@ -134,12 +156,16 @@ class Sluice:
         command_id: str | None = None,
         seconds_max: float | None = None,
     ) -> Paused:
-        """Stop it. With `wait="stopped"`: until it is proven that nobody enters and nothing leaves any more."""
+        """Stop it. With `wait="stopped"`: until it is proven that nobody enters and nothing leaves any more.
+
+        With `resume_at` it resumes by itself then, unless somebody does before. Pausing what is paused takes over both
+        reason and time.
+        """
         command = _build(PauseSequence, sequence_id=sequence_id, reason=reason, resume_at=resume_at)
-        receipt = Receipt("SequenceStopped", topics.SEQUENCES_EVENTS, sequence_id, _has_stopped)
-        answered = await self._ask(command, command_id, seconds_max, receipt if wait == "stopped" else None)
+        receipt = receipts.stopped(sequence_id) if wait == "stopped" else None
+        answered = await self._ask(command, command_id, seconds_max, receipt)
         found, gone = _state_in(answered)
-        return Paused(answered.command_id, answered.result["epoch"], found, gone)
+        return Paused(answered.command_id, answered.result["epoch"], found, gone, answered.at)
 
     async def resume(
         self,
@@ -152,14 +178,19 @@ class Sluice:
         command_id: str | None = None,
         seconds_max: float | None = None,
     ) -> Resumed:
-        """Let it run again. It takes effect once the receipts of the pause are in (`wait="resumed"`)."""
+        """Let it run again. It takes effect once the receipts of the pause are in (`wait="resumed"`).
+
+        What became due meanwhile: `overdue="shift"` (default) keeps what was left of each delay, `"send_now"` sends it
+        (of what is later than `max_lateness`, such as `"2h"`, nothing), `"skip"` lets it expire. With
+        `admit="qualifying"` those enter who were refused during the pause and qualify still.
+        """
         command = _build(
             ResumeSequence, sequence_id=sequence_id, overdue=overdue, max_lateness=max_lateness, admit=admit
         )
-        receipt = Receipt("SequenceResumed", topics.SEQUENCES_EVENTS, sequence_id, _has_resumed, may_precede=True)
-        answered = await self._ask(command, command_id, seconds_max, receipt if wait == "resumed" else None)
+        receipt = receipts.resumed(sequence_id) if wait == "resumed" else None
+        answered = await self._ask(command, command_id, seconds_max, receipt)
         found, gone = _state_in(answered)
-        return Resumed(answered.command_id, answered.result["epoch"], found, gone)
+        return Resumed(answered.command_id, answered.result["epoch"], found, gone, answered.at)
 
     async def delete(
         self,
@@ -171,13 +202,11 @@ class Sluice:
     ) -> Deleted:
         """Stop it and erase it everywhere, for good. With `wait="erased"`: until no service holds a row of it."""
         command = _build(DeleteSequence, sequence_id=sequence_id)
-        receipt = Receipt(
-            "SequenceErasureCompleted", topics.SEQUENCES_CONTROL, sequence_id, _is_erased, may_precede=True
-        )
-        answered = await self._ask(command, command_id, seconds_max, receipt if wait == "erased" else None)
+        receipt = receipts.erased(sequence_id) if wait == "erased" else None
+        answered = await self._ask(command, command_id, seconds_max, receipt)
         message = answered.receipt.message() if answered.receipt else None
         erasure = message if isinstance(message, SequenceErasureCompleted) else None
-        return Deleted(answered.command_id, answered.result["epoch"], erasure)
+        return Deleted(answered.command_id, answered.result["epoch"], erasure, answered.at)
 
     async def enroll(
         self,
@@ -225,8 +254,8 @@ class Sluice:
         command = _build(
             RemoveContact, contact_id=contact_id, sequence_id=sequence, campaign=campaign, allow_reentry=allow_reentry
         )
-        receipt = Receipt("ContactHalted", topics.DELIVERY_CONTROL, contact_id, _is_halted)
-        answered = await self._ask(command, command_id, seconds_max, receipt if wait == "halted" else None)
+        receipt = receipts.halted(contact_id) if wait == "halted" else None
+        answered = await self._ask(command, command_id, seconds_max, receipt)
         message = answered.receipt.message() if answered.receipt else None
         return Removed(
             answered.command_id,
@@ -234,6 +263,52 @@ class Sluice:
             tuple(answered.result["removed"]),
             message if isinstance(message, ContactHalted) else None,
         )
+
+    async def suspend(
+        self,
+        scope: str,
+        reason: str | None = None,
+        *,
+        wait: Literal["accepted", "suspended"] = "accepted",
+        command_id: str | None = None,
+        seconds_max: float | None = None,
+    ) -> Suspended:
+        """Send nothing in a scope: `all`, `channel:<name>` or `sender:<name>`.
+
+        With `wait="suspended"`: until it is proven that nothing leaves there any more.
+        """
+        command = _build(SuspendDelivery, scope=scope, reason=reason)
+        receipt = receipts.suspended(scope) if wait == "suspended" else None
+        answered = await self._ask(command, command_id, seconds_max, receipt)
+        return Suspended(answered.command_id, answered.result["epoch"], _scope_in(answered), answered.at)
+
+    async def restore(
+        self,
+        scope: str,
+        reason: str | None = None,
+        *,
+        wait: Literal["accepted", "restored"] = "accepted",
+        command_id: str | None = None,
+        seconds_max: float | None = None,
+    ) -> Restored:
+        """Send in a scope again. It takes effect once the receipt of the suspension is given (`wait="restored"`)."""
+        command = _build(RestoreDelivery, scope=scope, reason=reason)
+        receipt = receipts.restored(scope) if wait == "restored" else None
+        answered = await self._ask(command, command_id, seconds_max, receipt)
+        return Restored(answered.command_id, answered.result["epoch"], _scope_in(answered), answered.at)
+
+    async def resolve(
+        self,
+        message_id: str,
+        outcome: Literal["sent", "retry"],
+        *,
+        command_id: str | None = None,
+        seconds_max: float | None = None,
+    ) -> Resolved:
+        """Decide a message that is `unknown`: it counts as sent, or is sent again under the same id."""
+        command = _build(ResolveMessage, message_id=message_id, outcome=outcome)
+        answered = await self._ask(command, command_id, seconds_max)
+        return Resolved(answered.command_id, answered.result["outcome"])
 
     async def sequences(self) -> dict[str, SequenceState]:
         """Every sequence there is, by id, as `sequences.events` says now."""
@@ -289,26 +364,6 @@ def _state_in(answered: Answered) -> tuple[SequenceState | None, bool]:
     return state.sequence_state(answered.receipt), answered.receipt.gone
 
 
-def _epoch(event: Event) -> int:
-    found = event.data.get("epoch")
-    return found if isinstance(found, int) else -1
-
-
-def _has_stopped(event: Event, result: Mapping[str, Any]) -> bool:
-    """The receipts of this epoch are in, or a higher epoch has replaced it, or the sequence is gone."""
-    if event.gone or _epoch(event) > result["epoch"]:
-        return True
-    return _epoch(event) == result["epoch"] and event.data.get("receipts") is not None
-
-
-def _has_resumed(event: Event, result: Mapping[str, Any]) -> bool:
-    """The coming epoch has come, by this resume or by what replaced it, or the sequence is gone."""
-    return event.gone or _epoch(event) >= result["epoch"]
-
-
-def _is_erased(event: Event, result: Mapping[str, Any]) -> bool:
-    return event.type == SequenceErasureCompleted.TYPE and _epoch(event) >= result["epoch"]
-
-
-def _is_halted(event: Event, result: Mapping[str, Any]) -> bool:
-    return event.type == ContactHalted.TYPE and event.data.get("removal_id") == result["removal_id"]
+def _scope_in(answered: Answered) -> DeliverySuspended | DeliveryRestored | None:
+    message = answered.receipt.message() if answered.receipt else None
+    return message if isinstance(message, DeliverySuspended | DeliveryRestored) else None

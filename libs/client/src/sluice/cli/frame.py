@@ -103,6 +103,7 @@ Actor = Annotated[
     str | None,
     typer.Option("--actor", envvar="SLUICE_ACTOR", help="Who asks. Default: your login name."),
 ]
+SequenceId = Annotated[str, typer.Argument(metavar="SEQUENCE", help="The id of the sequence.")]
 CommandId = Annotated[
     str | None,
     typer.Option("--command-id", metavar="ID", help="Try a command again that got no answer: it is done once."),

@@ -1,23 +1,35 @@
-"""save · publish · pause · resume · delete · list · show"""
+"""save · publish · pause · resume · delete"""
 
-import json
 import signal
 import sys
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
 import typer
-from sluice_contracts.sequences import SequenceState
+from sluice_contracts import sequences as contract
+from sluice_contracts.base import format_timestamp
+from sluice_contracts.sequences import InFlight, SequenceState
 
+from sluice._clock import utc_now
 from sluice.cli.documents import read_document
-from sluice.cli.frame import Session, Usage, command
+from sluice.cli.frame import SequenceId, Session, Usage, command
+from sluice.cli.moments import FORM, read_moment
 from sluice.cli.screen import is_terminal
-from sluice.errors import CommandRefused
-from sluice.state import ERASING_SERVICES
+from sluice.cli.states import described, state_json
+from sluice.client import Sluice
+from sluice.errors import SluiceError
+from sluice.results import Resumed
 
 app: Final = typer.Typer()
 
-SequenceId = Annotated[str, typer.Argument(metavar="SEQUENCE", help="The id of the sequence.")]
+IN_FLIGHT: Final[Mapping[InFlight | None, str]] = {
+    None: "",
+    "pin": " Whoever is inside keeps the version that they have.",
+    "follow": " Whoever is inside goes on with it, also those who were pinned.",
+}
+OVERDUE: Final[Mapping[str, contract.Overdue]] = {"shift": "shift", "send-now": "send_now", "skip": "skip"}
+
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ExpectedRevision = Annotated[
     int | None,
@@ -37,6 +49,21 @@ class ResumeWait(StrEnum):
 
     ACCEPTED = "accepted"
     RESUMED = "resumed"
+
+
+class Overdue(StrEnum):
+    """What a resume does with what became due meanwhile."""
+
+    SHIFT = "shift"
+    SEND_NOW = "send-now"
+    SKIP = "skip"
+
+
+class Admit(StrEnum):
+    """Whom a resume lets in."""
+
+    NONE = "none"
+    QUALIFYING = "qualifying"
 
 
 class DeleteWait(StrEnum):
@@ -75,22 +102,47 @@ async def save(
 
 
 @command(
-    app, "publish", asks=True, one_command=True, examples=["sluice publish welcome", "sluice publish welcome --yes"]
+    app,
+    "publish",
+    asks=True,
+    one_command=True,
+    examples=["sluice publish welcome", "sluice publish welcome --yes", "sluice publish welcome --pin"],
 )
 async def publish(
-    session: Session, sequence_id: SequenceId, expected_revision: ExpectedRevision = None, yes: Yes = False
+    session: Session,
+    sequence_id: SequenceId,
+    expected_revision: ExpectedRevision = None,
+    pin: Annotated[
+        bool | None,
+        typer.Option(
+            "--pin/--follow",
+            help="--pin: whoever is inside keeps the version that they have. --follow: also those who were pinned.",
+            show_default=False,
+        ),
+    ] = None,
+    yes: Yes = False,
 ) -> None:
-    """Make the draft the next version: whoever is inside goes on with it at the next step."""
+    """Make the draft the next version: whoever is inside goes on with it at the next step.
+
+    An older definition that is saved and published again is a rollback.
+    """
     _require_confirmation_possible(yes, "publish")
+    in_flight: InFlight | None = None if pin is None else "pin" if pin else "follow"
     async with session.open() as sluice:
         if not yes:
             found = await sluice.sequence(sequence_id)
-            _confirm(f"Publish {_described(sequence_id, found)}?")
+            _confirm(f"Publish {described(sequence_id, found)}?{IN_FLIGHT[in_flight]}")
             expected_revision = found.revision if found and expected_revision is None else expected_revision
-        published = await sluice.publish(sequence_id, expected_revision, command_id=session.command_id)
+        published = await sluice.publish(
+            sequence_id, expected_revision, in_flight=in_flight, command_id=session.command_id
+        )
+        already = published.was_so(await _look(sluice, sequence_id))
+    version = published.version
     session.screen.result(
-        f"Published {sequence_id}: version {published.version}.",
-        {"sequence_id": sequence_id, "version": published.version, "command_id": published.command_id},
+        f"Nothing was saved since version {version} of {sequence_id} was published: nothing changed."
+        if already
+        else f"Published {sequence_id}: version {version}.{IN_FLIGHT[in_flight]}",
+        {"sequence_id": sequence_id, "version": version, "already": already, "command_id": published.command_id},
     )
 
 
@@ -99,49 +151,109 @@ async def publish(
     "pause",
     asks=True,
     one_command=True,
-    examples=["sluice pause welcome --wait stopped", "sluice pause welcome --reason 'wrong price'"],
+    examples=[
+        "sluice pause welcome --wait stopped",
+        "sluice pause welcome --reason 'wrong price'",
+        "sluice pause welcome --resume-at 2027-03-26T08:00+01:00",
+        "sluice pause welcome --resume-at +2h",
+    ],
 )
 async def pause(
     session: Session,
     sequence_id: SequenceId,
     reason: Annotated[str | None, typer.Option("--reason", help="Why; everyone who subscribes reads it.")] = None,
+    resume_at: Annotated[
+        str | None,
+        typer.Option("--resume-at", metavar="TIME", help=f"When it resumes by itself, once: {FORM}."),
+    ] = None,
     wait: Annotated[PauseWait, typer.Option("--wait", help="stopped: until both receipts prove it.")] = (
         PauseWait.ACCEPTED
     ),
 ) -> None:
-    """Stop a sequence: nobody enters and nothing is sent, until it is resumed."""
+    """Stop a sequence: nobody enters and nothing is sent, until it is resumed.
+
+    Pausing what is paused takes over both the reason and the time of the resume; without --resume-at there is none.
+    """
+    at = None if resume_at is None else read_moment(resume_at, option="--resume-at", now=utc_now())
     async with session.open() as sluice:
-        paused = await sluice.pause(sequence_id, reason, wait=wait.value, command_id=session.command_id)
-    values: dict[str, Any] = {"sequence_id": sequence_id, "epoch": paused.epoch, "command_id": paused.command_id}
+        paused = await sluice.pause(sequence_id, reason, wait=wait.value, resume_at=at, command_id=session.command_id)
+        state = paused.state or await _look(sluice, sequence_id)
+    already = paused.was_so(state)
+    values: dict[str, Any] = {
+        "sequence_id": sequence_id,
+        "epoch": paused.epoch,
+        "already": already,
+        "resume_at": None if at is None else format_timestamp(at),
+        "command_id": paused.command_id,
+    }
+    ending = "" if at is None else f" It resumes at {at:%Y-%m-%d %H:%M:%S} UTC, unless somebody does before."
     if wait is PauseWait.ACCEPTED:
-        session.screen.result(f"The pause of {sequence_id} is under way (epoch {paused.epoch}).", values)
+        so = (
+            f"{sequence_id} is paused already (epoch {paused.epoch}); reason and time of resume are as given."
+            if already
+            else f"The pause of {sequence_id} is under way (epoch {paused.epoch})."
+        )
+        session.screen.result(so + ending, values)
         return
-    values |= {"stopped": paused.stopped, "state": _state_json(paused.state) if paused.state else None}
-    session.screen.result(_stopped_sentence(sequence_id, paused.stopped, paused.state), values)
+    values |= {"stopped": paused.stopped, "state": state_json(paused.state) if paused.state else None}
+    sentence = _stopped_sentence(sequence_id, paused.stopped, paused.state, already=already)
+    session.screen.result(sentence + (ending if paused.stopped else ""), values)
 
 
-@command(app, "resume", asks=True, one_command=True, examples=["sluice resume welcome --wait resumed"])
+@command(
+    app,
+    "resume",
+    asks=True,
+    one_command=True,
+    examples=[
+        "sluice resume welcome --wait resumed",
+        "sluice resume welcome --overdue skip",
+        "sluice resume welcome --overdue send-now --max-lateness 2h --admit qualifying",
+    ],
+)
 async def resume(
     session: Session,
     sequence_id: SequenceId,
+    overdue: Annotated[
+        Overdue | None,
+        typer.Option(
+            "--overdue",
+            help="What became due meanwhile: shift (default) keeps what was left of each delay, send-now sends it as "
+            "fast as the channel allows, skip lets it expire and goes on with the next step.",
+        ),
+    ] = None,
+    max_lateness: Annotated[
+        str | None,
+        typer.Option("--max-lateness", metavar="DURATION", help="With send-now: what is later than this (2h) expires."),
+    ] = None,
+    admit: Annotated[
+        Admit | None,
+        typer.Option("--admit", help="qualifying: enroll who was refused during the pause and qualifies still."),
+    ] = None,
     wait: Annotated[ResumeWait, typer.Option("--wait", help="resumed: until it has taken effect.")] = (
         ResumeWait.ACCEPTED
     ),
 ) -> None:
-    """Let a paused sequence run again; what was still to wait is still to wait."""
+    """Let a paused sequence run again; what was still to wait is still to wait, unless you say otherwise."""
     async with session.open() as sluice:
-        resumed = await sluice.resume(sequence_id, wait=wait.value, command_id=session.command_id)
-    values: dict[str, Any] = {"sequence_id": sequence_id, "epoch": resumed.epoch, "command_id": resumed.command_id}
-    if wait is ResumeWait.ACCEPTED:
-        session.screen.result(f"The resume of {sequence_id} is under way (epoch {resumed.epoch}).", values)
-        return
-    values |= {"running": resumed.running, "state": _state_json(resumed.state) if resumed.state else None}
-    sentence = (
-        f"{sequence_id} runs again."
-        if resumed.running
-        else f"{sequence_id} does not run: something newer came between."
-    )
-    session.screen.result(sentence, values)
+        resumed = await sluice.resume(
+            sequence_id,
+            wait=wait.value,
+            overdue=None if overdue is None else OVERDUE[overdue],
+            max_lateness=max_lateness,
+            admit=None if admit is None else admit.value,
+            command_id=session.command_id,
+        )
+        already = resumed.was_so(resumed.state or await _look(sluice, sequence_id))
+    values: dict[str, Any] = {
+        "sequence_id": sequence_id,
+        "epoch": resumed.epoch,
+        "already": already,
+        "command_id": resumed.command_id,
+    }
+    if wait is not ResumeWait.ACCEPTED:
+        values |= {"running": resumed.running, "state": state_json(resumed.state) if resumed.state else None}
+    session.screen.result(_resumed_sentence(sequence_id, resumed, wait, already=already), values)
 
 
 @command(app, "delete", asks=True, one_command=True, examples=["sluice delete welcome --wait erased --yes"])
@@ -158,11 +270,13 @@ async def delete(
     async with session.open() as sluice:
         if not yes:
             found = await sluice.sequence(sequence_id)
-            _confirm(f"Delete {_described(sequence_id, found)}, and all that is kept of it? There is no way back.")
+            _confirm(f"Delete {described(sequence_id, found)}, and all that is kept of it? There is no way back.")
         deleted = await sluice.delete(sequence_id, wait=wait.value, command_id=session.command_id)
+        already = deleted.erasure is None and deleted.was_so(await _look(sluice, sequence_id))
     values: dict[str, Any] = {"sequence_id": sequence_id, "epoch": deleted.epoch, "command_id": deleted.command_id}
     if deleted.erasure is None:
-        session.screen.result(f"The deletion of {sequence_id} is under way (epoch {deleted.epoch}).", values)
+        so = f"{sequence_id} is being deleted already" if already else f"The deletion of {sequence_id} is under way"
+        session.screen.result(f"{so} (epoch {deleted.epoch}).", values | {"already": already})
         return
     rows = {service: sum(tables.values()) for service, tables in deleted.erasure.rows.items()}
     session.screen.result(
@@ -171,126 +285,34 @@ async def delete(
     )
 
 
-@command(app, "list", examples=["sluice list", "sluice list --json"])
-async def list_sequences(session: Session) -> None:
-    """Show every sequence there is."""
-    async with session.open() as sluice:
-        found = await sluice.sequences()
-    if session.screen.as_json:
-        session.screen.write_json([_without_definitions(state) for state in found.values()])
-    elif not found:
-        session.screen.say("There is no sequence yet: `sluice save` makes one.")
-    else:
-        session.screen.table(
-            ["sequence", "status", "version", "draft", "epoch", "since"],
-            [
-                [
-                    state.sequence_id,
-                    _status(state),
-                    state.version or "–",
-                    f"revision {state.revision}" if state.draft is not None else "–",
-                    state.epoch,
-                    f"{state.updated_at:%Y-%m-%d %H:%M:%S}",
-                ]
-                for state in found.values()
-            ],
-        )
+async def _look(sluice: Sluice, sequence_id: str) -> SequenceState | None:
+    """The state after a command, to tell what was so already; that it cannot be read is no failure of the command."""
+    try:
+        return await sluice.sequence(sequence_id)
+    except SluiceError:
+        return None
 
 
-@command(app, "show", examples=["sluice show welcome", "sluice show welcome --definition > welcome.json"])
-async def show(
-    session: Session,
-    sequence_id: SequenceId,
-    definition: Annotated[
-        bool, typer.Option("--definition", help="Only the definition as JSON: the draft, else what is published.")
-    ] = False,
-) -> None:
-    """Show one sequence; of one that is being deleted also for whom the deletion waits."""
-    async with session.open() as sluice:
-        state = await sluice.sequence(sequence_id)
-        if state is None:
-            raise CommandRefused("not_found", "there is no such sequence")
-        erased = sorted(await sluice.erased_by(sequence_id)) if state.status == "deleted" else []
-    if definition:
-        _show_definition(session, state)
-        return
-    waiting = [service for service in ERASING_SERVICES if service not in erased] if state.status == "deleted" else []
-    if session.screen.as_json:
-        session.screen.write_json(_state_json(state) | ({"waits_for": waiting} if waiting else {}))
-        return
-    for name, value in _facts(state, waiting):
-        session.screen.say(f"{name:<10} {value}")
+def _resumed_sentence(sequence_id: str, resumed: Resumed, wait: ResumeWait, *, already: bool) -> str:
+    if already:
+        return f"{sequence_id} runs already (epoch {resumed.epoch}): nothing changed."
+    if wait is ResumeWait.ACCEPTED:
+        return f"The resume of {sequence_id} is under way (epoch {resumed.epoch})."
+    if resumed.running:
+        return f"{sequence_id} runs again."
+    return f"{sequence_id} does not run: something newer came between."
 
 
-def _show_definition(session: Session, state: SequenceState) -> None:
-    found = state.draft if state.draft is not None else state.published
-    if found is None:
-        raise CommandRefused("deleted", "the sequence has no definition any more")
-    if session.screen.as_json:
-        session.screen.write_json(found)
-    else:
-        sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-
-
-def _facts(state: SequenceState, waiting: list[str]) -> list[tuple[str, object]]:
-    facts: list[tuple[str, object]] = [("sequence", state.sequence_id), ("status", _status(state))]
-    definition = state.draft if state.draft is not None else state.published
-    if definition is not None:
-        steps = definition.get("steps")
-        facts.append(("name", definition.get("name", "–")))
-        facts.append(("steps", len(steps) if isinstance(steps, list) else 0))
-    facts.append(("version", state.version or "– (never published)"))
-    facts.append(("draft", f"revision {state.revision}" if state.draft is not None else "– (what is published)"))
-    facts.append(("epoch", state.epoch))
-    if state.reason:
-        facts.append(("reason", state.reason))
-    if state.receipts:
-        receipts = state.receipts
-        facts.append(("entry", f"closed at {receipts.entry_closed_at:%Y-%m-%d %H:%M:%S.%f}"))
-        facts.append(("sending", f"halted at {receipts.halted_at:%Y-%m-%d %H:%M:%S.%f}"))
-        facts.append(("dropped", f"{receipts.dropped:,} pending, {receipts.in_flight:,} had already left"))
-    if waiting:
-        facts.append(("waits for", ", ".join(waiting)))
-    facts.append(("since", f"{state.updated_at:%Y-%m-%d %H:%M:%S} UTC"))
-    return facts
-
-
-def _status(state: SequenceState) -> str:
-    if state.status == "paused":
-        return "paused, stopped" if state.receipts else "paused, stopping"
-    return "being deleted" if state.status == "deleted" else state.status
-
-
-def _stopped_sentence(sequence_id: str, stopped: bool, state: SequenceState | None) -> str:
+def _stopped_sentence(sequence_id: str, stopped: bool, state: SequenceState | None, *, already: bool) -> str:
     if not stopped or state is None or state.receipts is None:
         return f"{sequence_id} has moved on: something newer replaced this pause."
     receipts = state.receipts
+    has = "had stopped already" if already else "has stopped"
     return (
-        f"{sequence_id} has stopped. Nobody entered after {receipts.entry_closed_at:%H:%M:%S.%f}, nothing left after "
+        f"{sequence_id} {has}. Nobody entered after {receipts.entry_closed_at:%H:%M:%S.%f}, nothing left after "
         f"{receipts.halted_at:%H:%M:%S.%f} (UTC); {receipts.dropped:,} pending messages dropped, "
         f"{receipts.in_flight:,} had already left."
     )
-
-
-def _described(sequence_id: str, state: SequenceState | None) -> str:
-    if state is None:
-        return f"{sequence_id} (not heard of yet)"
-    definition = state.draft if state.draft is not None else state.published
-    steps = definition.get("steps") if definition else None
-    count = len(steps) if isinstance(steps, list) else 0
-    return f"{sequence_id} ({_status(state)}, revision {state.revision}, {count} steps)"
-
-
-def _state_json(state: SequenceState) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(state.to_json())
-    return found
-
-
-def _without_definitions(state: SequenceState) -> dict[str, Any]:
-    shown = _state_json(state)
-    has_draft = shown.pop("draft", None) is not None
-    shown.pop("published", None)
-    return shown | {"has_draft": has_draft}
 
 
 def _require_confirmation_possible(yes: bool, verb: str) -> None:
