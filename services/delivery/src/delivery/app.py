@@ -21,7 +21,7 @@ from delivery import loops
 from delivery.channels.registry import build, rooms
 from delivery.channels.settings import ChannelSettings
 from delivery.loops.control import Control
-from delivery.loops.receiver import Receiver
+from delivery.loops.receiver import Receiver, ReceiverSecrets
 from delivery.loops.sender import Sender, SendLimits
 from delivery.routes import routes
 from delivery.settings import MIGRATIONS, SCHEMA, DeliverySettings
@@ -75,14 +75,18 @@ async def send(settings: DeliverySettings, channels: ChannelSettings) -> None:
 
 
 async def receive(settings: DeliverySettings) -> None:
-    """Take providers' reports until SIGTERM or SIGINT. `plan` publishes what follows from them."""
+    """Take reports, replies and opt-outs until SIGTERM or SIGINT. `plan` publishes what follows from them."""
     async with _process(settings, "receive") as (pool, health):
         receiver = Receiver(
             Pipeline(SCHEMA, SOURCE, pool),
             host=settings.receive_host,
             port=settings.receive_port,
-            app_secret=settings.whatsapp_app_secret,
-            verify_token=settings.whatsapp_verify_token,
+            secrets=ReceiverSecrets(
+                whatsapp_app=settings.whatsapp_app_secret,
+                whatsapp_verify_token=settings.whatsapp_verify_token,
+                report=settings.report_secret,
+                unsubscribe=settings.unsubscribe_secret,
+            ),
             health=health,
         )
         await run_until_stopped(receiver.run, drain_seconds_max=settings.drain_seconds_max)

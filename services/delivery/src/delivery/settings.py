@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Final
 
 from chassis.settings import ServiceSettings
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from delivery.channels.settings import UNSUBSCRIBE_SECRET_LENGTH_MIN, webhook_key
 from delivery.domain.message import UNKNOWN_WAIT_SECONDS
 
 SCHEMA: Final = "delivery"
@@ -34,6 +35,17 @@ class DeliverySettings(ServiceSettings):
     """What Meta signs its reports with; without it none are taken."""
     whatsapp_verify_token: SecretStr | None = None
     """What Meta says when it first asks for this address."""
+    report_secret: SecretStr | None = None
+    """What `/reports` and `/bounces` are signed with: `whsec_` and the key in base64; without it none are taken."""
+    unsubscribe_secret: SecretStr | None = Field(default=None, min_length=UNSUBSCRIBE_SECRET_LENGTH_MIN)
+    """What links to unsubscribe are signed with. It must never change: links in mails that were sent would break."""
+
+    @field_validator("report_secret")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            webhook_key(value)
+        return value
 
     @model_validator(mode="after")
     def _lease_has_room(self) -> "DeliverySettings":

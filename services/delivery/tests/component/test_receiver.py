@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from chassis.health import Health
 from delivery.domain.report import opaque
-from delivery.loops.receiver import Receiver
+from delivery.loops.receiver import Receiver, ReceiverSecrets
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
@@ -28,8 +28,7 @@ async def client(world: World) -> AsyncIterator[Client]:
         world.pipeline,
         host="127.0.0.1",
         port=0,
-        app_secret=SecretStr(SECRET),
-        verify_token=SecretStr("verify-me"),
+        secrets=ReceiverSecrets(whatsapp_app=SecretStr(SECRET), whatsapp_verify_token=SecretStr("verify-me")),
         health=Health(registry=CollectorRegistry()),
     )
     async with TestClient(TestServer(receiver.application())) as opened:

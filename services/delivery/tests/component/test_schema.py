@@ -20,6 +20,7 @@ from delivery.store import (
     markers,
     pending,
     replans,
+    reports,
     scopes,
     unknown,
 )
@@ -43,6 +44,7 @@ MODULES = (
     markers,
     pending,
     replans,
+    reports,
     scopes,
     unknown,
 )

@@ -34,6 +34,8 @@ class Outgoing:
     """Whose credentials, by name; None: those of the settings."""
     to: str | None = field(repr=False)
     content: Content = field(repr=False)
+    contact_id: str | None = None
+    """Whom it is for, by id: for the link to unsubscribe."""
 
 
 class Outcome(Enum):

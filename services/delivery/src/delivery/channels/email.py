@@ -23,6 +23,7 @@ from delivery.channels.base import EmailContent, Outgoing, Result, unknown_sende
 from delivery.channels.mime import AddressInvalid, Letterhead, mailbox
 from delivery.channels.settings import ChannelSettings
 from delivery.channels.smtp_pool import Connection, SmtpPool
+from delivery.domain.unsubscribe import token_of
 
 RESET_SECONDS_MAX: Final = 2.0
 _OURS: Final = frozenset({500, 501, 502, 503, 504, 530, 534, 535, 538})
@@ -80,13 +81,26 @@ class EmailChannel:
             to = mailbox(message.to)
         except AddressInvalid as invalid:
             return Result.refused("address_invalid", str(invalid))
-        letter = self._letterhead.write(message.content, to=to, message_id=message.message_id, now=utc_now())
+        letter = self._letterhead.write(
+            message.content,
+            to=to,
+            message_id=message.message_id,
+            now=utc_now(),
+            unsubscribe_url=self._unsubscribe_url(message),
+        )
         progress = _Progress(before_first_byte)
         try:
             async with asyncio.timeout(self._settings.send_seconds_max):
                 return await self._deliver(to, letter, progress)
         except (SMTPException, OSError) as error:
             return progress.result or _failed(error, progress)
+
+    def _unsubscribe_url(self, message: Outgoing) -> str | None:
+        base, secret = self._settings.unsubscribe_url, self._settings.unsubscribe_secret
+        if base is None or secret is None or message.contact_id is None:
+            return None
+        token = token_of(message.message_id, message.contact_id, key=secret.get_secret_value().encode())
+        return f"{base.rstrip('/')}/{token}"
 
     async def _deliver(self, to: str, letter: bytes, progress: _Progress) -> Result:
         assert self._pool is not None, "not open"

@@ -51,7 +51,9 @@ class Letterhead:
         self.domain = self.address.rpartition("@")[2]
         self._from = formataddr((_CONTROL.sub(" ", name), self.address), charset="utf-8")
 
-    def write(self, content: EmailContent, *, to: str, message_id: str, now: datetime) -> bytes:
+    def write(
+        self, content: EmailContent, *, to: str, message_id: str, now: datetime, unsubscribe_url: str | None = None
+    ) -> bytes:
         """The whole message, dots doubled and the final dot at its end, ready to follow DATA.
 
         Its Message-ID is made of `message_id` alone: every attempt bears the same.
@@ -64,6 +66,8 @@ class Letterhead:
             f"Message-ID: <{message_id}@{self.domain}>",
             "MIME-Version: 1.0",
         ]
+        if unsubscribe_url is not None:  # RFC 2369, RFC 8058: one click, without a page
+            head += [f"List-Unsubscribe: <{unsubscribe_url}>", "List-Unsubscribe-Post: List-Unsubscribe=One-Click"]
         body = _body(content, boundary=f"=_{message_id}")
         lines = "\r\n".join(head).encode("ascii") + b"\r\n" + body
         return _DOT.sub(b"..", lines) + b".\r\n"

@@ -3,10 +3,12 @@
 import base64
 import binascii
 from email.utils import parseaddr
-from typing import Literal
+from typing import Final, Literal
 
 from chassis.settings import Settings
 from pydantic import Field, SecretStr, field_validator, model_validator
+
+UNSUBSCRIBE_SECRET_LENGTH_MIN: Final = 16
 
 
 class ChannelSettings(Settings):
@@ -26,6 +28,11 @@ class ChannelSettings(Settings):
     email_tls: Literal["auto", "none", "starttls", "tls"] = "auto"
     """`auto` takes STARTTLS where it is offered, and insists on it where there is a password."""
     email_connections_max: int = Field(default=16, ge=1, le=1_000)
+
+    unsubscribe_url: str | None = Field(default=None, pattern=r"^https?://[\x21\x23-\x3b\x3d\x3f-\x7e]{1,500}$")
+    """Where `receive` is reached from outside, down to `…/unsubscribe`: mails then carry a link to unsubscribe."""
+    unsubscribe_secret: SecretStr | None = Field(default=None, min_length=UNSUBSCRIBE_SECRET_LENGTH_MIN)
+    """The same as `receive` has."""
 
     whatsapp_base_url: str = "https://graph.facebook.com/v23.0"
     whatsapp_phone_number_id: str | None = Field(default=None, pattern=r"^[0-9A-Za-z_-]{1,64}$")
@@ -64,6 +71,8 @@ class ChannelSettings(Settings):
             raise ValueError("email_from must be set where email_host is")
         if (self.email_username is None) != (self.email_password is None):
             raise ValueError("email_username and email_password go together")
+        if self.unsubscribe_url is not None and self.unsubscribe_secret is None:
+            raise ValueError("unsubscribe_secret must be set where unsubscribe_url is")
         if (self.whatsapp_phone_number_id is None) != (self.whatsapp_token is None):
             raise ValueError("whatsapp_phone_number_id and whatsapp_token go together")
         return self

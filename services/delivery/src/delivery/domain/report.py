@@ -1,15 +1,16 @@
-"""What the WhatsApp Cloud API reports of messages, read from what it posts."""
+"""What providers say of messages and contacts, whatever way they say it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from datetime import datetime
+from typing import Final, Literal
 
 from messaging import derive
 
-Kind = Literal["delivered", "read", "bounced"]
+Kind = Literal["delivered", "read", "bounced", "complained"]
 
-_KINDS: Final[Mapping[str, Kind]] = {"delivered": "delivered", "read": "read", "failed": "bounced"}
-"""`sent` says nothing that the answer to the call did not say."""
+COMPLAINED: Final = "complained"
+UNSUBSCRIBED: Final = "unsubscribed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +19,51 @@ class Report:
 
     message_id: str
     kind: Kind
-    provider_message_id: str | None
+    provider_message_id: str | None = None
 
 
-def read_reports(document: Any) -> list[Report]:
-    """The reports in one post (object, entry[], changes[], value.statuses[]); whatever else is in it is passed over.
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who wrote: by contact, by the message that is quoted (as the provider knows it), or by number."""
 
-    https://developers.facebook.com/docs/whatsapp/cloud-api/webhooks/components
-    """
-    return [report for status in _statuses(document) if (report := _report(status)) is not None]
+    contact_id: str | None = None
+    quoted: str | None = None
+    number: str | None = None
+    """Digits alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Somebody wrote back."""
+
+    reply_id: str
+    sender: Sender
+    channel: str
+    at: datetime | None = None
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """Somebody wants nothing more, on one channel or (None) on all."""
+
+    opt_out_id: str
+    sender: Sender
+    channel: str | None
+    reason: str | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """All that one post says."""
+
+    reports: Sequence[Report] = ()
+    replies: Sequence[Reply] = ()
+    opt_outs: Sequence[OptOut] = ()
+
+    def __len__(self) -> int:
+        return len(self.reports) + len(self.replies) + len(self.opt_outs)
 
 
 def opaque(provider_message_id: str) -> str:
@@ -34,22 +71,6 @@ def opaque(provider_message_id: str) -> str:
     return derive("whatsapp", provider_message_id)
 
 
-def _statuses(document: Any) -> Iterator[Any]:
-    for entry in _list(document, "entry"):
-        for change in _list(entry, "changes"):
-            value = change.get("value") if isinstance(change, dict) else None
-            yield from _list(value, "statuses")
-
-
-def _list(holder: Any, name: str) -> list[Any]:
-    found = holder.get(name) if isinstance(holder, dict) else None
-    return found if isinstance(found, list) else []
-
-
-def _report(status: Any) -> Report | None:
-    match status:
-        case {"status": str(said), "biz_opaque_callback_data": str(message_id)} if said in _KINDS:
-            provider = status.get("id")
-            return Report(message_id, _KINDS[said], opaque(provider) if isinstance(provider, str) else None)
-        case _:
-            return None
+def moment(said: datetime | None, *, now: datetime) -> datetime:
+    """When it happened: as was said, but never later than it is now."""
+    return now if said is None else min(said, now)

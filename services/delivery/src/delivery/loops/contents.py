@@ -95,6 +95,7 @@ class Contents:
             sender=row.lane.partition(":")[2] or None,
             to=addresses.get(row.channel),
             content=content,
+            contact_id=row.contact_id,
         )
 
     def _compiled(self, row: Claimed) -> CompiledMessage:

@@ -1,4 +1,4 @@
-"""Decides what is unknown when nobody else has."""
+"""Applies reports that came early, and decides what is unknown when nobody else has."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ from messaging import Service
 
 from delivery.domain.resolution import by_policy
 from delivery.handlers import resolutions
+from delivery.handlers.reports import on_kept
 from delivery.store import locks, unknown
 
 ROWS_MAX: Final = 500
@@ -19,7 +20,10 @@ class Resolver:
         self._rows_max = rows_max
 
     async def go_round(self) -> bool:
-        """Decide a batch; True where there may be more."""
+        """A batch of each; True where there may be more. Reports first: they know better than a policy."""
+        async with self._service.begin() as tx:
+            await locks.share_gates(tx.conn)
+            applied = await on_kept(tx, limit=self._rows_max)
         async with self._service.begin() as tx:
             await locks.share_gates(tx.conn)
             due = await unknown.due(tx.conn, limit=self._rows_max)
@@ -27,4 +31,4 @@ class Resolver:
             decided = [by_policy(one) for one in held.values() if one.waits]
             await resolutions.settle(tx, decided)
             resolutions.tell(tx, decided)
-        return len(due) >= self._rows_max and bool(decided)
+        return applied >= self._rows_max or (len(due) >= self._rows_max and bool(decided))

@@ -5,11 +5,13 @@ from typing import Final
 
 from messaging import Service
 
-from delivery.store import gates, history, markers
+from delivery.store import gates, history, markers, reports
 
 PARTITION_DAYS_AHEAD: Final = 7
 LATECOMERS_KEPT: Final = timedelta(days=40)
 """Longer than events are kept on their topic (30 d): so late, nothing is heard of any more."""
+EARLY_REPORTS_KEPT: Final = timedelta(days=1)
+"""Far longer than a send can go unbooked: so late, a report is of a message that is none of ours."""
 MARKERS_PER_ROUND_MAX: Final = 5_000
 
 
@@ -25,4 +27,5 @@ class Upkeep:
             await history.make_partitions(tx.conn, days_ahead=PARTITION_DAYS_AHEAD)
             await gates.forget(tx.conn, older_than=LATECOMERS_KEPT)
             forgotten = await markers.forget(tx.conn, older_than=LATECOMERS_KEPT, limit=MARKERS_PER_ROUND_MAX)
-        return forgotten >= MARKERS_PER_ROUND_MAX
+            unheard = await reports.forget(tx.conn, older_than=EARLY_REPORTS_KEPT, limit=MARKERS_PER_ROUND_MAX)
+        return max(forgotten, unheard) >= MARKERS_PER_ROUND_MAX
