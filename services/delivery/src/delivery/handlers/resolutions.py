@@ -2,21 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from messaging import Batch, Cause, Decision, Message, Tx
 from sluice_contracts.delivery import MessageResolved, ResolveMessage
 
 from delivery.domain.books import by_sequence
 from delivery.domain.resolution import Resolution, by_operator
-from delivery.store import books, locks, unknown
+from delivery.store import books, unknown
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-async def share_gates(_: Sequence[Message[Any]], tx: Tx) -> None:
-    """No gate changes while rows move by its clock."""
-    await locks.share_gates(tx.conn)
 
 
 async def resolve_message(commands: Batch[ResolveMessage], tx: Tx) -> None:
@@ -45,9 +40,10 @@ async def settle(tx: Tx, resolutions: Sequence[Resolution]) -> None:
 
 
 def tell(tx: Tx, resolutions: Sequence[Resolution]) -> None:
-    """Tell decisions that no command asked for."""
+    """Tell decisions that no command asked for. One that is sent again may be unknown again."""
     for one in resolutions:
-        tx.say(event(one, tx), Cause(source=tx.source, id=f"{one.doubt.message_id}:{one.doubt.attempt}"))
+        cause_id = f"{one.doubt.message_id}:{one.doubt.attempt}:{one.outcome}"
+        tx.say(event(one, tx), Cause(source=tx.source, id=cause_id))
 
 
 def event(resolution: Resolution, tx: Tx) -> MessageResolved:
