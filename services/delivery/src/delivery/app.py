@@ -18,7 +18,7 @@ from messaging import Service
 from messaging.pipeline import Pipeline
 
 from delivery import loops
-from delivery.channels.registry import build, rooms
+from delivery.channels.registry import build, rates, rooms
 from delivery.channels.settings import ChannelSettings
 from delivery.loops.control import Control
 from delivery.loops.receiver import Receiver, ReceiverSecrets
@@ -67,6 +67,7 @@ async def send(settings: DeliverySettings, channels: ChannelSettings) -> None:
             owner=f"{platform.node()}:{os.getpid()}:{new_id()[:8]}",
             channels=build(channels),
             rooms=rooms(channels),
+            rates=rates(channels),
             control=control,
             limits=limits,
             health=health,

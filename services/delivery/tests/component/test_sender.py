@@ -254,6 +254,20 @@ async def test_a_suspension_waits_for_what_has_left_and_then_nothing_leaves(worl
     assert len(channel.arrived) == left
 
 
+async def test_a_named_senders_messages_leave_by_it_alone_and_wait_where_nobody_knows_it(world: World) -> None:
+    channel, promo = FakeChannel("email"), FakeChannel("email:promo")
+    steps = [email("a"), email("b", text="promo"), email("c", text="other")]
+    steps[1]["message"]["sender"], steps[2]["message"]["sender"] = "promo", "other"
+    (entered,) = await set_up(world, "c", steps=tuple(steps))
+    async with process(world, channel, promo) as running:
+        await until(lambda: promo.arrived and world.rows("pending", "lane = 'email:other'"))
+        await asyncio.sleep(0.3)
+        await running.end()
+
+    assert (channel.texts, promo.texts) == (["Hello Ada"], ["promo"])
+    assert (await world.row(entered))["attempt"] == 0
+
+
 async def test_told_to_stop_it_finishes_what_has_left_and_claims_nothing_more(world: World) -> None:
     channel = FakeChannel()
     channel.after.clear()

@@ -108,8 +108,8 @@ class Channel(Protocol):
         """
 
 
-def unknown_sender(message: Outgoing) -> Result | None:
-    """What to say to a message of a sender whose credentials are not in the settings. They may be added."""
-    if message.sender is None:
+def unknown_sender(message: Outgoing, sender: str | None) -> Result | None:
+    """What a channel with the credentials of one sender says to a message of another. They may be added."""
+    if message.sender == sender:
         return None
     return Result.retry("sender_unknown", "the settings hold no sender of this name")

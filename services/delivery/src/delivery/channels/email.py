@@ -21,7 +21,7 @@ from chassis.clock import utc_now
 
 from delivery.channels.base import EmailContent, Outgoing, Result, unknown_sender
 from delivery.channels.mime import AddressInvalid, Letterhead, mailbox
-from delivery.channels.settings import ChannelSettings
+from delivery.channels.settings import Credentials
 from delivery.channels.smtp_pool import Connection, SmtpPool
 from delivery.domain.unsubscribe import token_of
 
@@ -49,9 +49,10 @@ class EmailChannel:
     name = "email"
     idempotent = False
 
-    def __init__(self, settings: ChannelSettings, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, settings: Credentials, *, tls: ssl.SSLContext | None = None, sender: str | None = None) -> None:
         if settings.email_host is None or settings.email_from is None:
             raise ValueError("no mail server is set")
+        self.sender = sender
         self._settings = settings
         self._letterhead = Letterhead(settings.email_from)
         self._tls = tls
@@ -75,7 +76,7 @@ class EmailChannel:
         Where a kept connection turns out to be gone, the message goes over a fresh one, after another check.
         """
         assert isinstance(message.content, EmailContent)
-        if (unknown := unknown_sender(message)) is not None:
+        if (unknown := unknown_sender(message, self.sender)) is not None:
             return unknown
         try:
             to = mailbox(message.to)

@@ -14,7 +14,7 @@ from chassis.clock import utc_now
 from delivery.channels.base import Outgoing, Result, WebhookContent, unknown_sender
 from delivery.channels.guard import connector
 from delivery.channels.http import Answer, GatedBody, post
-from delivery.channels.settings import ChannelSettings, webhook_key
+from delivery.channels.settings import Credentials, webhook_key
 
 READ_SECONDS_MAX: Final = 1.0
 """For the body of the answer, which is not looked at: read only to keep the connection."""
@@ -27,10 +27,13 @@ class WebhookChannel:
     name = "webhook"
     idempotent = True
 
-    def __init__(self, settings: ChannelSettings, *, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self, settings: Credentials, *, resolver: AbstractResolver | None = None, sender: str | None = None
+    ) -> None:
         if settings.webhook_secret is None:
             raise ValueError("no webhook secret is set")
         self._key = webhook_key(settings.webhook_secret)
+        self.sender = sender
         self._settings = settings
         self._resolver = resolver
         self._session: ClientSession | None = None
@@ -61,7 +64,7 @@ class WebhookChannel:
         """POST once; the message's id is `webhook-id`."""
         assert self._session is not None, "not open"
         assert isinstance(message.content, WebhookContent)
-        if (unknown := unknown_sender(message)) is not None:
+        if (unknown := unknown_sender(message, self.sender)) is not None:
             return unknown
         body = GatedBody(message.content.body, before_first_byte)
         answer = await post(

@@ -10,7 +10,7 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from delivery.channels.base import Outcome, Outgoing, Result, WhatsAppContent, unknown_sender
 from delivery.channels.http import Answer, GatedBody, post
-from delivery.channels.settings import ChannelSettings
+from delivery.channels.settings import Credentials
 from delivery.channels.whatsapp_codes import verdict
 from delivery.domain.report import opaque
 
@@ -24,9 +24,10 @@ class WhatsAppChannel:
     name = "whatsapp"
     idempotent = False
 
-    def __init__(self, settings: ChannelSettings) -> None:
+    def __init__(self, settings: Credentials, *, sender: str | None = None) -> None:
         if settings.whatsapp_token is None:
             raise ValueError("no WhatsApp token is set")
+        self.sender = sender
         self._settings = settings
         self._authorization = f"Bearer {settings.whatsapp_token.get_secret_value()}"
         base = settings.whatsapp_base_url.rstrip("/")
@@ -55,7 +56,7 @@ class WhatsAppChannel:
         """Send once; the message's id comes back in the provider's reports, as `biz_opaque_callback_data`."""
         assert self._session is not None, "not open"
         assert isinstance(message.content, WhatsAppContent)
-        if (unknown := unknown_sender(message)) is not None:
+        if (unknown := unknown_sender(message, self.sender)) is not None:
             return unknown
         number = _PUNCTUATION.sub("", message.to or "")
         if not _NUMBER.fullmatch(number):

@@ -11,6 +11,7 @@ from chassis.clock import monotonic
 from chassis.pool import Pool
 
 from delivery.domain.message import message_id_of
+from delivery.loops.pace import Pace
 from delivery.store import claiming, lapsed, locks
 from delivery.store.booking import Booking, Ending, book
 from delivery.store.claiming import Claimed
@@ -37,10 +38,12 @@ class Claimer:
         owner: str,
         lanes: Sequence[str],
         tell_clock: Callable[[datetime], None],
+        pace: Pace,
         monotonic: Callable[[], float] = monotonic,
     ) -> None:
         self._pool = pool
         self._tell_clock = tell_clock
+        self._pace = pace
         self._monotonic = monotonic
         self._owner = owner
         self._lanes = list(lanes)
@@ -55,17 +58,21 @@ class Claimer:
         """
         await self.give_back()
         await self._look()
-        asked = shares(self._due, rooms)
-        if not asked:
+        due = {lane for _, lane in self._due}
+        wanted = {lane: room for lane, room in rooms.items() if lane in due}
+        if not wanted:
             return []
         async with self._pool.acquire() as conn, conn.transaction():
             token, now = await claiming.begin(conn)
             self._tell_clock(now)
+            asked = shares(self._due, await self._pace.hold(conn, wanted))
             self._lost.add(token)
-            rows = await claiming.claim(conn, asked, token=token, owner=self._owner)
+            rows = await claiming.claim(conn, asked, token=token, owner=self._owner) if asked else []
+            await self._pace.spend(conn, Counter(row.lane for row in rows))
         self._lost.discard(token)
         got = Counter((row.sequence_id, row.lane) for row in rows)
-        still = [place for place, count in asked.items() if got[place] >= count]
+        # Who was asked for less comes first next time: so a room that is odd for its places favours none.
+        still = sorted((place for place, count in asked.items() if got[place] >= count), key=asked.__getitem__)
         self._due = [place for place in self._due if place not in asked] + still
         return rows
 

@@ -16,11 +16,13 @@ from chassis.pool import Pool, is_transient
 
 from delivery.channels.base import Channel, Outgoing, Result, SendStopped
 from delivery.domain.message import UNKNOWN_WAIT_SECONDS
+from delivery.domain.rate import Rate
 from delivery.loops.booker import Booker
 from delivery.loops.claimer import Claimer
 from delivery.loops.contents import Contents, NoContent
 from delivery.loops.control import Control
 from delivery.loops.outcomes import Outcomes, ending_of
+from delivery.loops.pace import Pace
 from delivery.store.claiming import Claimed
 
 log = structlog.get_logger()
@@ -85,6 +87,7 @@ class Sender:
         control: Control,
         limits: SendLimits,
         health: Health,
+        rates: Mapping[str, Rate] | None = None,
         monotonic: Callable[[], float] = monotonic,
     ) -> None:
         self._pool = pool
@@ -95,9 +98,16 @@ class Sender:
         self._contents = Contents(pool)
         self._outcomes = Outcomes(source, self._contents, timedelta(seconds=limits.unknown_wait_seconds))
         self._booker = Booker(pool, health=health)
-        self._lanes = {f"{name}:": Lane(channel, rooms[name]) for name, channel in channels.items()}
+        self._lanes = {lane_of(name): Lane(channel, rooms[name]) for name, channel in channels.items()}
+        by_lane = {lane_of(name): rate for name, rate in (rates or {}).items()}
+        self._pace = Pace(by_lane, on_trial=control.on_trial, monotonic=monotonic)
         self._claimer = Claimer(
-            pool, owner=owner, lanes=list(self._lanes), tell_clock=control.tell, monotonic=monotonic
+            pool,
+            owner=owner,
+            lanes=list(self._lanes),
+            tell_clock=control.tell,
+            pace=self._pace,
+            monotonic=monotonic,
         )
         self._room_woken = asyncio.Event()
 
@@ -158,7 +168,8 @@ class Sender:
         if self._booker.waiting >= BOOKINGS_WAITING_MAX:
             return {}
         free = {name: min(lane.room - lane.held, CLAIM_ROWS_MAX) for name, lane in self._lanes.items()}
-        return {name: room for name, room in free.items() if room >= max(1, self._lanes[name].room // 4)}
+        worth = {name: room for name, room in free.items() if room >= max(1, self._lanes[name].room // 4)}
+        return self._pace.rooms(worth, held={name: lane.held for name, lane in self._lanes.items()})
 
     async def _take(self, rows: Sequence[Claimed], lease_from: float) -> None:
         if not rows:
@@ -246,7 +257,7 @@ class Sender:
         """Note how a claim ended; the booker writes it with others."""
         ending = ending_of(row, result, idempotent=lane.channel.idempotent)
         self._booker.take(self._outcomes.booking(row, ending, result, now=self._control.now()))
-        self._leave(row)
+        self._leave(row, tried=True)
 
     def _release(self, row: Claimed) -> None:
         self._booker.take(self._outcomes.released(row))
@@ -256,6 +267,13 @@ class Sender:
         self._booker.take(self._outcomes.postponed(row))
         self._leave(row)
 
-    def _leave(self, row: Claimed) -> None:
+    def _leave(self, row: Claimed, *, tried: bool = False) -> None:
+        if not tried:
+            self._pace.credit(row.lane)
         self._lanes[row.lane].held -= 1
         self._room_woken.set()
+
+
+def lane_of(name: str) -> str:
+    """The lane of a channel (`email`) or of a named sender (`email:promo`)."""
+    return name if ":" in name else f"{name}:"
