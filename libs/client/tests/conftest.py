@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class PlayedServices:
         self.precedes: dict[str, Callable[[Event], Iterable[Written]]] = {}
         self.follows: dict[str, Callable[[Event], Iterable[Written]]] = {}
         self.silent: set[str] = set()
+        self.clock: datetime | None = None
+        """What the services' clock shows when they answer."""
         self._answered: dict[tuple[str, str], Written] = {}
 
     def react(self, record: Record) -> list[Written]:
@@ -64,15 +67,20 @@ class PlayedServices:
             message = CommandRejected(
                 command=command, code=refusal.code, detail=refusal.detail, faults=refusal.faults or None
             )
-        return topics.ANSWERS_OF[event.topic], event.id, written(message, correlation_id=event.id)
+        return topics.ANSWERS_OF[event.topic], event.id, written(message, correlation_id=event.id, time=self.clock)
 
 
-def written(message: Message, *, event_id: str | None = None, correlation_id: str | None = None) -> bytes:
+def written(
+    message: Message,
+    *,
+    event_id: str | None = None,
+    correlation_id: str | None = None,
+    time: datetime | None = None,
+) -> bytes:
     """The record of a message."""
     identity = event_id or new_id()
-    return encode(
-        Envelope(id=identity, source="played", type=message.TYPE, correlation_id=correlation_id), message.to_json()
-    )
+    envelope = Envelope(id=identity, source="played", type=message.TYPE, correlation_id=correlation_id, time=time)
+    return encode(envelope, message.to_json())
 
 
 @asynccontextmanager
