@@ -4,7 +4,7 @@ from typing import Final
 
 from messaging import Routes
 from sluice_contracts import topics
-from sluice_contracts.contacts import ContactCreated, ContactUpdated
+from sluice_contracts.contacts import ContactCreated, ContactOptedOut, ContactReplied, ContactUpdated
 from sluice_contracts.delivery import ResolveMessage, RestoreDelivery, SuspendDelivery
 from sluice_contracts.enrollment import (
     ContactEnrolled,
@@ -67,6 +67,10 @@ def routes() -> Routes:
         table.on(contact, contacts.on_contact_state)
     table.on_tombstone(topics.CONTACTS_EVENTS, contacts.on_contact_gone)
     table.without_inbox(topics.CONTACTS_EVENTS)
+
+    table.on(ContactOptedOut, contacts.on_contact_opted_out)
+    table.ignore(topics.CONTACTS_ACTIVITY, ContactReplied)
+    table.without_inbox(topics.CONTACTS_ACTIVITY)
 
     table.on(SuspendDelivery, commands.suspend_delivery)
     table.on(RestoreDelivery, commands.restore_delivery)

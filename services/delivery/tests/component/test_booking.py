@@ -37,7 +37,7 @@ async def test_after_the_last_step_the_row_goes_and_the_end_is_told_behind_the_m
     (entered,) = await set_up(world, "c")
     (claimed,) = await world.claim()
 
-    await world.book(sent(claimed, finished=b'{"type": "StepsFinished.v1"}'))
+    await world.book(sent(claimed, notice=b'{"type": "StepsFinished.v1"}'))
 
     assert [one.type for one in await world.said()] == ["MessageSent", "StepsFinished"]
     assert await world.row(entered) is None

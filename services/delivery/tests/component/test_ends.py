@@ -86,7 +86,7 @@ async def test_a_removal_waits_for_the_claim_and_nothing_follows_what_had_left(w
     (row,) = await world.claim()
 
     at_once = await world.remove("c", entered)
-    await world.book(sent(row, "again", finished=b"{}"))
+    await world.book(sent(row, "again", notice=b"{}"))
     booked = await world.said()
     (receipt,) = await world.halt()
 

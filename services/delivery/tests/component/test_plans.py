@@ -35,7 +35,7 @@ def statements() -> dict[str, tuple[str, list[Any]]]:
     places = [f"s{number}" for number in range(1, 251)]
     ids = [NOBODY] * 250
     booked: list[Any] = [ids, [1] * 250, ["sent"] * 250, ids, ["email"] * 250, [LONG_AGO] * 250]
-    booked += [[None] * 250 for _ in range(12)]
+    booked += [[None] * 250 for _ in range(14)]
     return {
         "probe": (claiming._PROBE, [["email:", "webhook:", "whatsapp:"]]),
         "claim": (claiming._CLAIM, [["stopped", "s1"], ["email:", "email:"], [500, 500], 1, "tests"]),
@@ -45,6 +45,7 @@ def statements() -> dict[str, tuple[str, list[Any]]]:
         "settle contacts": (halts._SETTLE_CONTACTS, [["r"]]),
         "halted": (pending._HALTED_OF, [["c1", "c2"]]),
         "hold": (pending._HOLD, [ids]),
+        "look again": (pending._LOOK_AGAIN, [[f"c{number}" for number in range(500)], ["c1"]]),
         "unplanned": (pending._UNPLANNED, [2_000]),
         "outdated": (pending._OUTDATED, ["s1", 2, "", LONG_AGO, NOBODY, 2_000]),
         "expire": (expiring._HOLD, [2_000]),

@@ -82,6 +82,10 @@ IMPOSSIBLE = [
     (PENDING, "pending set lane = 'email:', version = 1, step_id = 'a', due_active = now(), token = 1"),
     (PENDING, "pending set halted = true"),
     (PENDING, "pending set attempt = -1"),
+    (PENDING, "pending set lane = 'withheld:', version = 1, step_id = 'a', due_active = now()"),
+    (PENDING, "pending set held_by = 'a person'"),
+    (PENDING, "pending set lane = 'email:', held_lane = 'email:', version = 1, step_id = 'a', due_active = now()"),
+    (CONTACT, "contact set opted_out_of = '{}'"),
     (CONTACT, 'contact set gone = true, addresses = \'{"email": "ada@example.org"}\''),
     (SCOPE, "scope set status = 'suspended'"),
     (SCOPE, "scope set halted_at = now()"),
@@ -125,4 +129,4 @@ async def test_no_column_that_a_claim_writes_stands_in_an_index(pool: Pool) -> N
         )
 
     assert {row[0] for row in indexed}.isdisjoint({"token", "epoch", "attempt", "halted"})
-    assert [row[0] for row in partial] == ["(lane IS NULL)"]
+    assert [row[0] for row in partial] == ["(lane IS NULL)", "(held_by IS NOT NULL)"]

@@ -89,7 +89,7 @@ def test_a_sent_message_is_told_and_the_next_step_is_named() -> None:
     assert kind == "MessageSent.v1"
     assert (data["message_id"], data["provider_message_id"]) == (message_id_of(ENROLLMENT, "a"), "p-1")
     assert (booking.next_step, booking.next_lane, booking.next_after) == ("b", "webhook:crm", timedelta(hours=1))
-    assert (booking.key, booking.planned_under, booking.finished) == (b"c", 1, None)
+    assert (booking.key, booking.planned_under, booking.notice) == (b"c", 1, None)
 
 
 def test_times_on_a_whole_second_or_in_another_zone_are_written_as_the_contract_says() -> None:
@@ -105,7 +105,7 @@ def test_after_the_last_step_the_end_is_told_too() -> None:
     booking = outcomes().booking(last, Ending.SENT, Result.sent(), now=NOON)
 
     assert told(booking.event)[0] == "MessageSent.v1"
-    assert told(booking.finished)[0] == "StepsFinished.v1"
+    assert told(booking.notice)[0] == "StepsFinished.v1"
     assert booking.next_step is None
 
 
@@ -115,7 +115,7 @@ def test_what_is_unknown_waits_and_nothing_follows_before_it_is_decided() -> Non
     again = outcomes().booking(row(attempt=2), Ending.UNKNOWN, doubtful, now=NOON)
 
     assert told(booking.event) == ("MessageUnknown.v1", {**told(booking.event)[1], "reason": "timeout"})
-    assert (booking.retry_after, booking.next_step, booking.finished) == (WAIT, None, None)
+    assert (booking.retry_after, booking.next_step, booking.notice) == (WAIT, None, None)
     assert decode(booking.event, []).id != decode(again.event, []).id
 
 
@@ -124,13 +124,13 @@ def test_a_failure_names_why_and_nothing_follows() -> None:
 
     kind, data = told(booking.event)
     assert (kind, data["code"], data["detail"]) == ("MessageFailed.v1", "no_address", "it has none")
-    assert (booking.next_step, booking.finished, booking.planned_under) == (None, None, None)
+    assert (booking.next_step, booking.notice, booking.planned_under) == (None, None, None)
 
 
 def test_where_the_newest_version_is_not_here_the_next_step_is_left_to_who_has_it() -> None:
     booking = outcomes().booking(row(effective=2), Ending.SENT, Result.sent(), now=NOON)
 
-    assert (booking.planned_under, booking.next_step, booking.finished) == (None, None, None)
+    assert (booking.planned_under, booking.next_step, booking.notice) == (None, None, None)
 
 
 def test_what_a_provider_says_always_fits() -> None:
@@ -148,7 +148,7 @@ def test_the_same_end_is_the_same_event_again() -> None:
 
 def test_what_was_not_tried_is_told_to_nobody() -> None:
     for booking in (outcomes().released(row()), outcomes().postponed(row())):
-        assert (booking.event, booking.finished) == (None, None)
+        assert (booking.event, booking.notice) == (None, None)
 
 
 @pytest.mark.parametrize(("room", "places"), [(10, 3), (2, 7), (1, 1), (16, 16), (500, 1_001)])

@@ -99,6 +99,11 @@ class Row:
     ended: tuple[str, ...]
     due_active: datetime | None = None
     """Of the message that it waits for; None where that was never planned."""
+    due_own: datetime | None = None
+    """What that was planned for, where it was tried or held since."""
+    attempt: int = 0
+    lane: str | None = None
+    """Of that message: it may have been taken out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +116,23 @@ class Replanned:
 
 
 def replan(row: Row, known: Known) -> Replanned | None:
-    """Plan a row in the version that it runs under; None where that is not known."""
+    """Plan a row in the version that it runs under; None where that is not known.
+
+    A message that was tried before keeps its version and channel: it is only due again.
+    """
     version = known.effective(row.sequence_id, row.entered_version)
     if version is None:
         return None
     never_planned = row.version is None
     base = known.active_at(row.sequence_id, row.base_active) if never_planned else row.base_active
+    if row.attempt and row.lane is not None and row.step_id is not None and row.version is not None:
+        due = row.due_own or row.due_active or base
+        return _replanned(row, base, Planned(row.step_id, row.lane, due, row.version), known)
     previous = None if row.version is None else known.definitions.get((row.sequence_id, row.version))
-    outcome = plan(Position(base, row.step_id, row.ended), version, previous=previous)
+    return _replanned(row, base, plan(Position(base, row.step_id, row.ended), version, previous=previous), known)
+
+
+def _replanned(row: Row, base: datetime, outcome: Planned | Finished, known: Known) -> Replanned:
     return Replanned(row, base, _beyond_mark(row, outcome, known.gates[row.sequence_id].expire_until))
 
 

@@ -3,10 +3,12 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import orjson
 import structlog
+from campaign.conditions import Facts, StopReason
 from campaign.definition import Definition, read_definition
 from chassis.pool import Pool
 from pydantic import ValidationError
@@ -14,6 +16,7 @@ from sluice_contracts.definition import Definition as Document
 from templates import CompiledMessage, Contact, TemplateFault, compile_message
 
 from delivery.channels.base import Content, Outgoing
+from delivery.domain.look import condition_met, opens_at
 from delivery.domain.message import message_id_of
 from delivery.store import definitions
 from delivery.store.claiming import Claimed
@@ -76,6 +79,20 @@ class Contents:
         """A version, as planning sees it; None where it is not here."""
         found = self._versions.get((sequence_id, version))
         return None if found is None else found.plan
+
+    def condition_met(self, row: Claimed) -> StopReason | None:
+        """What ends the row's enrollment instead of the send; its versions must be here."""
+        return condition_met(
+            self._versions[row.sequence_id, row.effective].plan.stop_when,
+            channel=row.channel,
+            opted_out_of=row.opted_out_of,
+            facts=lambda: Facts(orjson.loads(row.attributes or "{}"), orjson.loads(row.tags or "[]")),
+        )
+
+    def opens_at(self, row: Claimed, *, now: datetime) -> datetime | None:
+        """When the row's message may leave, where it may not now; its versions must be here."""
+        window = self._versions[row.sequence_id, row.effective].plan.window
+        return opens_at(window, now=now, timezone=row.timezone)
 
     def outgoing(self, row: Claimed) -> Outgoing:
         """The message, rendered for its contact; NoContent where that cannot be."""

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
+from campaign.conditions import StopReason
 from campaign.plan import next_step
 from messaging import derive
 from sluice_contracts.base import format_timestamp
-from sluice_contracts.delivery import MessageFailed, MessageSent, MessageUnknown, StepsFinished
+from sluice_contracts.delivery import MessageFailed, MessageSent, MessageUnknown, StepsFinished, StopConditionMet
 
 from delivery.channels.base import Outcome, Result
 from delivery.domain.message import ATTEMPTS_MAX, message_id_of
@@ -63,6 +64,29 @@ class Outcomes:
         booking.retry_after = timedelta(seconds=POSTPONED_SECONDS * random.uniform(0.5, 1.0))
         return booking
 
+    def held(self, row: Claimed, opens_at: datetime) -> Booking:
+        """It may leave when its window opens."""
+        booking = self._looked_at(row, Ending.HELD)
+        booking.opens_at = opens_at
+        return booking
+
+    def withheld(self, row: Claimed, condition: StopReason, *, now: datetime) -> Booking:
+        """A condition holds that ends its enrollment, which is told; each look is told once."""
+        booking = self._looked_at(row, Ending.WITHHELD)
+        at = _time(now)
+        data = _of_enrollment(row, row.version, at)
+        data["condition"] = condition
+        data["contact_version"] = row.contact_version
+        data["sequence_version"] = row.effective
+        booking.notice = self._encode(StopConditionMet.TYPE, data, f"{row.enrollment_id}:{row.token}", at)
+        return booking
+
+    def _looked_at(self, row: Claimed, ending: Ending) -> Booking:
+        booking = _booking(row, ending)
+        booking.key = row.contact_id.encode()
+        booking.planned_under, booking.contact_at = row.effective, row.contact_at
+        return booking
+
     def booking(self, row: Claimed, ending: Ending, result: Result, *, now: datetime) -> Booking:
         """What became of one message; `now` is the database's clock."""
         booking = _booking(row, ending)
@@ -101,7 +125,7 @@ class Outcomes:
             booking.next_step, booking.next_lane, booking.next_after = step.step_id, step.lane, step.after
         else:
             data = _of_enrollment(row, row.effective, at)
-            booking.finished = self._encode(StepsFinished.TYPE, data, row.enrollment_id, at)
+            booking.notice = self._encode(StepsFinished.TYPE, data, row.enrollment_id, at)
 
     def _event(self, row: Claimed, booking: Booking, at: Time) -> bytes:
         data = _of_enrollment(row, row.version, at)

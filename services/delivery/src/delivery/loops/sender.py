@@ -224,6 +224,8 @@ class Sender:
             # Its contact, as it was enrolled, is not known here yet, or is gone; or its version cannot be read here.
             self._postpone(row)
             return
+        if self._hold(row):
+            return
 
         def check() -> None:
             if self._monotonic() > work.start_before or not self._control.may_send(row.sequence_id, row.epoch):
@@ -266,6 +268,19 @@ class Sender:
     def _postpone(self, row: Claimed) -> None:
         self._booker.take(self._outcomes.postponed(row))
         self._leave(row)
+
+    def _hold(self, row: Claimed) -> bool:
+        """Keep back what a condition speaks against, and what is outside its window; whether it was."""
+        now = self._control.now()
+        condition = self._contents.condition_met(row)
+        if condition is not None:
+            self._booker.take(self._outcomes.withheld(row, condition, now=now))
+        elif (opens_at := self._contents.opens_at(row, now=now)) is not None:
+            self._booker.take(self._outcomes.held(row, opens_at))
+        else:
+            return False
+        self._leave(row)
+        return True
 
     def _leave(self, row: Claimed, *, tried: bool = False) -> None:
         if not tried:

@@ -21,6 +21,10 @@ class Ending(StrEnum):
     """Nothing was tried: it is as if it had not been claimed."""
     POSTPONED = "postponed"
     """Nothing could be tried yet: as if it had not been claimed, but later."""
+    HELD = "held"
+    """It is outside its window: as if it had not been claimed, but when that opens."""
+    WITHHELD = "withheld"
+    """A condition holds that ends its enrollment: it is not sent unless newer data say otherwise."""
 
 
 @dataclass(slots=True)
@@ -45,10 +49,14 @@ class Booking:
     next_after: timedelta | None = None
     key: bytes | None = None
     event: bytes | None = None
-    finished: bytes | None = None
-    """StepsFinished, said only where no step is left in the version that it runs under now."""
+    notice: bytes | None = None
+    """What enrollment is told where it is still so: StepsFinished, or the condition for which it is withheld."""
     in_doubt: bool = False
     """It is tried again, and may have arrived: where its enrollment has ended meanwhile, it is unknown."""
+    opens_at: datetime | None = None
+    """Of one that is held."""
+    contact_at: int | None = None
+    """Of one that is held or withheld: the contact's record that was looked at. Where there is a newer one, neither."""
 
 
 # `held` locks the rows in the order of their ids and sees whether a removal has halted them meanwhile. A row whose
@@ -58,9 +66,9 @@ with r as (
     select * from unnest(
         $1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
         $9::text[], $10::interval[], $11::integer[], $12::text[], $13::text[], $14::interval[], $15::bytea[],
-        $16::bytea[], $17::bytea[], $18::boolean[]
+        $16::bytea[], $17::bytea[], $18::boolean[], $19::timestamptz[], $20::bigint[]
     ) as r (enrollment_id, token, ending, message_id, channel, due_at, code, detail, provider_message_id, retry_after,
-        planned_under, next_step, next_lane, next_after, key, event, finished, in_doubt)
+        planned_under, next_step, next_lane, next_after, key, event, notice, in_doubt, opens_at, contact_at)
 ), held as materialized (
     select r.*, p.sequence_id, p.contact_id, p.step_id, p.version, p.attempt, p.halted,
         v.effective,
@@ -71,7 +79,12 @@ with r as (
         r.ending = 'sent' and not p.halted
             and (r.next_step is not null or r.planned_under is distinct from v.effective) as goes_on,
         r.ending = 'unknown' and not p.halted as waits,
-        r.ending in ('retry', 'released', 'postponed') and not p.halted as stays
+        r.ending in ('retry', 'released', 'postponed', 'held', 'withheld') and not p.halted as stays,
+        case when r.ending not in ('held', 'withheld') then r.ending
+            when r.planned_under is distinct from v.effective or r.contact_at is distinct from (
+                select c.source_offset from contact c where c.contact_id = p.contact_id
+            ) then 'released' else r.ending end as stays_as,
+        r.opens_at - g.clock_offset as opens_active
     from r
     join pending p on p.enrollment_id = r.enrollment_id and p.token = r.token
     left join gate g on g.sequence_id = p.sequence_id
@@ -85,21 +98,26 @@ with r as (
     update pending p set token = null, epoch = null,
         attempt = case when h.ending = 'retry' then p.attempt else p.attempt - 1 end,
         in_doubt = p.in_doubt or h.in_doubt,
-        due_active = case when h.ending = 'released' then p.due_active else h.active_now + h.retry_after end,
-        lane = case when h.ending <> 'retry' and p.attempt = 1 and p.version is distinct from h.effective
-            then null else p.lane end
+        due_active = case when h.stays_as in ('released', 'withheld') then p.due_active
+            when h.stays_as = 'held' then h.opens_active else h.active_now + h.retry_after end,
+        due_own = case when h.stays_as in ('released', 'withheld') then p.due_own
+            else coalesce(p.due_own, p.due_active) end,
+        lane = case when h.ending <> 'retry' and p.attempt = 1 and p.version is distinct from h.effective then null
+            when h.stays_as = 'withheld' then 'withheld:' else p.lane end,
+        held_by = case h.stays_as when 'held' then 'window' when 'withheld' then 'condition' end,
+        held_lane = case when h.stays_as = 'withheld' then p.lane end
     from held h where h.stays and p.enrollment_id = h.enrollment_id
 ), moved as (
     update pending p set token = null, epoch = null, attempt = 0, in_doubt = false, ended = p.ended || p.step_id,
         step_id = case when h.current then h.next_step end,
         lane = case when h.current then h.next_lane end,
         version = case when h.current then h.effective else p.version end,
-        base_active = h.active_now,
+        base_active = h.active_now, due_own = null, held_by = null,
         due_active = case when h.current then h.active_now + h.next_after end
     from held h where h.goes_on and p.enrollment_id = h.enrollment_id
 ), doubted as (
-    update pending p set token = null, epoch = null, in_doubt = true, lane = 'unknown:',
-        due_active = h.active_now + h.retry_after
+    update pending p set token = null, epoch = null, in_doubt = true, lane = 'unknown:', held_by = null,
+        due_active = h.active_now + h.retry_after, due_own = coalesce(p.due_own, p.due_active)
     from held h where h.waits and p.enrollment_id = h.enrollment_id
 ), gone as (
     delete from pending p using held h
@@ -125,17 +143,22 @@ with r as (
         select enrollment_id, key, event as value, 0 as place from held
         where event is not null and not stays
         union all
-        select enrollment_id, key, finished, 1 from held
-        where finished is not null and current and not goes_on and not halted and ending = 'sent'
+        select enrollment_id, key, notice, 1 from held
+        where notice is not null and not halted
+            and case ending when 'sent' then current and not goes_on else stays_as = 'withheld' end
     ) as events
     order by enrollment_id, place
     returning 1
 ), closed as (
-    delete from claim where token = any($19::bigint[])
+    delete from claim where token = any($21::bigint[])
 )
 select (select count(*) from held) as booked,
     case when exists (select from said) then pg_notify(current_schema() || '.outbox', '')::text end as woken
 """
+
+# Who writes a newer record of a contact has what is held looked at again: it waits for this, or this sees the record.
+# Before the rows, as there.
+_SHARE_CONTACTS: Final = "select from contact where contact_id = any($1::text[]) order by contact_id for share"
 
 _FIELDS: Final = attrgetter(*Booking.__slots__)
 _NOTHING_LEFT: Final = "delete from claim where token = any($1::bigint[])"
@@ -150,6 +173,9 @@ async def book(conn: Conn, bookings: Sequence[Booking], *, finished: Sequence[in
     if not bookings:
         await conn.execute(_NOTHING_LEFT, finished)
         return 0
+    held = [one.key.decode() for one in bookings if one.contact_at is not None and one.key is not None]
+    if held:
+        await conn.execute(_SHARE_CONTACTS, held)
     columns = zip(*map(_FIELDS, bookings), strict=True)
     booked: int = await conn.fetchval(_BOOK, *columns, finished)
     return booked

@@ -22,6 +22,7 @@ class Claimed(NamedTuple):
     step_id: str
     lane: str
     due_at: datetime
+    """What it was planned for, however often it was tried or held since."""
     attempt: int
     ended: Sequence[str]
     token: int
@@ -34,6 +35,13 @@ class Claimed(NamedTuple):
     addresses: str | None
     in_doubt: bool = False
     """An earlier attempt may have arrived."""
+    timezone: str | None = None
+    opted_out_of: Sequence[str] | None = None
+    """Channels; `*` for all."""
+    contact_version: int | None = None
+    """Its `state_version`."""
+    contact_at: int | None = None
+    """Where in its topic the contact's record was read: a newer one stands behind that."""
 
 
 # The clock is read first: compared as it stands, a volatile one is no condition for an index, and every row that is due
@@ -90,7 +98,8 @@ with wanted as materialized (
     where p.enrollment_id = one.enrollment_id
     returning p.enrollment_id, p.sequence_id, p.contact_id, p.entered_version, p.version,
         greatest(p.entered_version, one.followed) as effective, p.step_id, p.lane,
-        p.due_active + one.clock_offset as due_at, p.attempt, p.ended, p.token, p.epoch, p.contact_offset, p.in_doubt
+        coalesce(p.due_own, p.due_active) + one.clock_offset as due_at, p.attempt, p.ended, p.token, p.epoch,
+        p.contact_offset, p.in_doubt
 ), held as (
     insert into claim (token, owner, claimed_at, enrollment_ids)
     select $4, $5, clock_timestamp(), array_agg(enrollment_id) from taken having count(*) > 0
@@ -100,7 +109,8 @@ with wanted as materialized (
 )
 select t.enrollment_id::text, t.sequence_id, t.contact_id, t.entered_version, t.version, t.effective, t.step_id,
     t.lane, t.due_at, t.attempt, t.ended, t.token, t.epoch, split_part(t.lane, ':', 1), c.attributes, c.tags,
-    c.addresses, t.in_doubt
+    c.addresses, t.in_doubt, c.timezone, case when c.opted_out then '{*}' else c.opted_out_of end, c.state_version,
+    c.source_offset
 from taken t
 left join contact c on c.contact_id = t.contact_id and c.source_offset >= t.contact_offset
     and coalesce(c.gone_offset < t.contact_offset, true)

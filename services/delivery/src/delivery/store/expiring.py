@@ -25,10 +25,11 @@ with recursive lane as (
     from lane l where l.lane is not null
 )
 select p.enrollment_id::text as enrollment_id, p.sequence_id, p.contact_id, p.entered_version, p.version, p.step_id,
-    p.lane, p.attempt, p.in_doubt, p.due_active, p.due_active + l.clock_offset as due_at, p.ended
+    coalesce(p.held_lane, p.lane) as lane, p.attempt, p.in_doubt, p.due_active,
+    coalesce(p.due_own, p.due_active) + l.clock_offset as due_at, p.ended
 from lane l cross join lateral (
-    select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, attempt, in_doubt,
-        due_active, ended
+    select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane, held_lane, attempt,
+        in_doubt, due_active, due_own, ended
     from pending
     where sequence_id = l.sequence_id and lane = l.lane and due_active <= l.expire_until and token is null
     order by due_active limit $1 for update skip locked
@@ -40,7 +41,7 @@ limit $1
 _MOVE_ON: Final = """
 update pending p set attempt = 0, in_doubt = false, ended = p.ended || p.step_id,
     version = coalesce(next.version, p.version), step_id = next.step_id, lane = next.lane,
-    due_active = next.due_active, base_active = next.base_active
+    due_active = next.due_active, base_active = next.base_active, due_own = null, held_by = null, held_lane = null
 from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
     as next (enrollment_id, version, step_id, lane, due_active, base_active)
 where p.enrollment_id = next.enrollment_id and p.token is null
@@ -48,7 +49,8 @@ where p.enrollment_id = next.enrollment_id and p.token is null
 
 # On the active clock.
 _DOUBT: Final = """
-update pending p set lane = 'unknown:', due_active = clock_timestamp() - g.clock_offset + $2::interval
+update pending p set lane = 'unknown:', held_by = null, held_lane = null,
+    due_own = coalesce(p.due_own, p.due_active), due_active = clock_timestamp() - g.clock_offset + $2::interval
 from gate g
 where p.enrollment_id = any($1::uuid[]) and p.token is null and g.sequence_id = p.sequence_id
 """

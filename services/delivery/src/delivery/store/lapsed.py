@@ -21,12 +21,14 @@ for update of p
 """
 
 _RELEASE: Final = """
-update pending set token = null, epoch = null, in_doubt = true where enrollment_id = any($1::uuid[]) and token = $2
+update pending set token = null, epoch = null, in_doubt = true, held_by = null
+where enrollment_id = any($1::uuid[]) and token = $2
 """
 
 # On the active clock, which stands still under a pause.
 _DOUBT: Final = """
-update pending p set token = null, epoch = null, in_doubt = true, lane = 'unknown:',
+update pending p set token = null, epoch = null, in_doubt = true, lane = 'unknown:', held_by = null,
+    due_own = coalesce(p.due_own, p.due_active),
     due_active = least(clock_timestamp(), g.paused_at) - g.clock_offset + $3::interval
 from gate g
 where p.enrollment_id = any($1::uuid[]) and p.token = $2 and g.sequence_id = p.sequence_id

@@ -30,7 +30,7 @@ returning sequence_id
 # A claim that is not committed yet holds the row: this waits for it, and then sees its token.
 _HOLD: Final = """
 select p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted, p.in_doubt, p.step_id,
-    p.version, p.lane, p.attempt, p.due_active + g.clock_offset
+    p.version, coalesce(p.held_lane, p.lane), p.attempt, coalesce(p.due_own, p.due_active) + g.clock_offset
 from pending p left join gate g on g.sequence_id = p.sequence_id
 where p.enrollment_id = any($1::uuid[])
 order by p.enrollment_id
@@ -41,7 +41,7 @@ for update of p
 # through the queue.
 _HALTED_OF: Final = """
 select p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted, p.in_doubt, p.step_id,
-    p.version, p.lane, p.attempt, p.due_active + g.clock_offset
+    p.version, coalesce(p.held_lane, p.lane), p.attempt, coalesce(p.due_own, p.due_active) + g.clock_offset
 from pending p left join gate g on g.sequence_id = p.sequence_id
 where p.enrollment_id = any(array(select unnest(enrollment_ids) from claim)) and p.halted
     and p.contact_id = any($1::text[])
@@ -57,9 +57,10 @@ update pending set halted = true where enrollment_id = any($1::uuid[]) and token
 # version is here.
 _UNPLANNED: Final = """
 select p.enrollment_id::text as enrollment_id, p.sequence_id, p.contact_id, p.entered_version, p.version, p.step_id,
-    p.base_active, p.ended, p.due_active
+    p.base_active, p.ended, p.due_active, p.due_own, p.attempt, coalesce(p.held_lane, p.lane) as own_lane
 from gate g cross join lateral (
-    select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, base_active, ended, due_active
+    select enrollment_id, sequence_id, contact_id, entered_version, version, step_id, base_active, ended, due_active,
+        due_own, attempt, lane, held_lane
     from pending
     where sequence_id = g.sequence_id and lane is null and entered_version <= g.version
         and (version is not null or g.paused_at is null or base_active <= g.paused_at)
@@ -73,13 +74,14 @@ where g.version is not null and g.status <> 'deleted'
 limit $1
 """
 
-# What is under a mark expires: an edit that comes after a resume does not save it.
+# What is under a mark expires: an edit that comes after a resume does not save it. What was tried before keeps its
+# version; where it is held, it is looked at again.
 _OUTDATED: Final = """
 select enrollment_id::text as enrollment_id, sequence_id, contact_id, entered_version, version, step_id, base_active,
-    ended, lane, due_active
+    ended, lane, due_active, due_own, attempt, coalesce(held_lane, lane) as own_lane
 from pending
 where sequence_id = $1 and lane is not null and (lane, due_active, pending.enrollment_id) > ($3, $4, $5::uuid)
-    and version < $2 and token is null and attempt = 0
+    and version < $2 and token is null and lane <> 'unknown:' and (attempt = 0 or held_by is not null)
     and due_active > coalesce((select expire_until from gate where gate.sequence_id = $1), '-infinity')
 order by lane, due_active, pending.enrollment_id
 limit $6 for update skip locked
@@ -87,10 +89,22 @@ limit $6 for update skip locked
 
 _REPLAN: Final = """
 update pending p set version = planned.version, step_id = planned.step_id, lane = planned.lane,
-    due_active = planned.due_active, base_active = planned.base_active
+    due_active = planned.due_active, base_active = planned.base_active, due_own = null, held_by = null, held_lane = null
 from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
     as planned (enrollment_id, version, step_id, lane, due_active, base_active)
 where p.enrollment_id = planned.enrollment_id and p.token is null
+"""
+
+# Planned by the planner, who keeps what was tried before as it is.
+_LOOK_AGAIN: Final = """
+update pending p set lane = null, held_lane = coalesce(p.held_lane, p.lane), held_by = null
+from (
+    select enrollment_id from pending
+    where contact_id = any($1::text[]) and held_by is not null and token is null
+        and (held_by = 'condition' or contact_id = any($2::text[]))
+    order by enrollment_id for update
+) as held
+where p.enrollment_id = held.enrollment_id
 """
 
 _COUNT: Final = "select count(*) from pending where sequence_id = $1 and token is null"
@@ -100,7 +114,8 @@ delete from pending where enrollment_id = any(array(
     select enrollment_id from pending where sequence_id = $1 order by enrollment_id limit $2 for update
 ))
 returning enrollment_id::text, sequence_id, contact_id, null as campaign, token, halted, in_doubt, step_id, version,
-    lane, attempt, due_active + (select clock_offset from gate g where g.sequence_id = $1)
+    coalesce(held_lane, lane), attempt,
+    coalesce(due_own, due_active) + (select clock_offset from gate g where g.sequence_id = $1)
 """
 
 
@@ -175,6 +190,11 @@ async def replan(conn: Conn, rows: Sequence[Replanned]) -> None:
     )
 
 
+async def look_again(conn: Conn, contact_ids: Sequence[str], *, moved: Sequence[str]) -> None:
+    """Have looked at again what a condition holds of these contacts, and what a window holds of those that `moved`."""
+    await conn.execute(_LOOK_AGAIN, contact_ids, moved)
+
+
 async def count(conn: Conn, sequence_id: str) -> int:
     """How many rows of a sequence nobody holds: what the books call pending."""
     counted: int = await conn.fetchval(_COUNT, sequence_id)
@@ -197,4 +217,7 @@ def _row(row: Record) -> Row:
         base_active=row["base_active"],
         ended=tuple(row["ended"]),
         due_active=row["due_active"],
+        due_own=row["due_own"],
+        attempt=row["attempt"],
+        lane=row["own_lane"],
     )

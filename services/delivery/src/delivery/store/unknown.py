@@ -58,7 +58,7 @@ _REOPEN: Final = "delete from message where message_id = any($1::uuid[]) and out
 # Planned by the planner, in the version that the enrollment then runs under.
 _MOVE_ON: Final = """
 update pending p set attempt = 0, in_doubt = false, ended = p.ended || p.step_id, step_id = null, lane = null,
-    due_active = null, base_active = least(clock_timestamp(), g.paused_at) - g.clock_offset
+    due_active = null, due_own = null, base_active = least(clock_timestamp(), g.paused_at) - g.clock_offset
 from gate g
 where p.enrollment_id = any($1::uuid[]) and p.lane = 'unknown:' and g.sequence_id = p.sequence_id
 """
