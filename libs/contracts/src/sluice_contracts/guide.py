@@ -63,6 +63,8 @@ began.
 - `status`: `draft`, `active`, `paused`, `deleted`.
 - `draft` is the working copy at `revision`, null where it equals what is published; `published` is the definition of
   `version`, both null before the first publish. After a delete neither is there.
+- `follow_version` is the newest version that those inside follow: each of them is under the later of that and the
+  version that they entered.
 - `epoch` rises with each pause, resume and delete.
 
 **Has it stopped?** `SequencePaused` says that it is being stopped. `SequenceStopped` says that it has: `receipts`
@@ -72,7 +74,10 @@ sends were dropped and how many were in flight. It stays true until a record wit
 any higher epoch.
 
 **The active clock** of a sequence stands still while it is paused: it is the wall clock less
-`clock_offset_seconds`, and while `status` is `paused` it stands at `paused_at` less that offset.
+`clock_offset_seconds`, and while `status` is `paused` it stands at `paused_at` less that offset. A resume with
+`overdue: shift` (the default) adds the pause to the offset; after `send_now` and `skip` the offset is what it was, and
+the clock has jumped over the pause. `overdue`, `max_lateness` and `admit` stand in the state from the resume until the
+next pause.
 
 **Deleted** is first a `SequenceDeleted` (a fence like a pause), then one `SequenceErased` per service on
 `erasure.receipts`, `SequenceErasureCompleted` on `sequences.control`, and last the tombstone here. If you keep data
@@ -84,8 +89,15 @@ Each version also stands in `sequences.versions` under the key `sequence_id:vers
 
 Write to `sequences.commands` with the sequence's id as key, and read the answer in `sequences.answers`. Saving
 creates a sequence that does not exist. A draft may be any JSON object; it is validated when it is published, and
-then every fault is named. `Definition` below is what can be published; a part of it that the running version cannot
-do yet is refused with its place and `not supported yet`.
+then every fault is named. `Definition` below is what can be published.
+
+- `PublishSequence` with `in_flight: pin` lets whoever is inside keep the version that they have. Where nothing was
+  saved since, publishing changes nothing; but `in_flight: follow` then lets those follow who were pinned, as a new
+  version. An older definition that is saved and published again is a rollback.
+- `PauseSequence` with `resume_at` resumes by itself then, once, unless somebody does before; a time that is over counts
+  as now. Pausing what is paused takes over both `reason` and `resume_at`: where there is none, it is forgotten.
+- `ResumeSequence` is accepted at once and takes effect once the receipts are in. `max_lateness` goes with
+  `overdue: send_now` only. Of two that wait the later one counts. Resuming what runs changes nothing.
 """
 
 ENROLLMENT: Final = """\
