@@ -1,6 +1,6 @@
 -- The schemas and roles of Sluice in one Postgres database. May be run again at any time: it changes nothing that is so already.
 --
--- Run it as a superuser, connected to the database `sluice` (which must exist). The six passwords are session settings, so that the
+-- Run it as a superuser, connected to the database `sluice` (which must exist). The eight passwords are session settings, so that the
 -- same file works through psql and through any driver:
 --
 --     PGOPTIONS="-c sluice.sequences_owner_password=... -c sluice.sequences_app_password=... (and so on)" psql -d sluice -v ON_ERROR_STOP=1 -f roles.sql
@@ -21,7 +21,7 @@ declare
     role     text;
     password text;
 begin
-    foreach service in array array['sequences', 'enrollment', 'delivery'] loop
+    foreach service in array array['sequences', 'enrollment', 'delivery', 'console'] loop
         foreach role in array array[service || '_owner', service || '_app'] loop
             password := nullif(current_setting(format('sluice.%s_password', role), true), '');
             if not exists (select from pg_roles where rolname = role) then
@@ -53,7 +53,7 @@ declare
     owner   text;
     app     text;
 begin
-    foreach service in array array['sequences', 'enrollment', 'delivery'] loop
+    foreach service in array array['sequences', 'enrollment', 'delivery', 'console'] loop
         owner := service || '_owner';
         app := service || '_app';
 

@@ -22,6 +22,7 @@ KAFKA_CONTROLLER: Final = "kafka-controller"
 SINK_HTTP: Final = "sink"  # it answers about its health there too
 SINK_SMTP: Final = "sink-smtp"
 RECEIVE_HTTP: Final = "receive-http"
+CONSOLE_HTTP: Final = "console-http"
 PHONE_NUMBER_ID: Final = "100000000000001"
 SERVICES: Final = {
     "sink": ("devstack.sink",),
@@ -29,12 +30,13 @@ SERVICES: Final = {
     "enrollment": ("enrollment", "run"),
     "delivery-plan": ("delivery", "plan"),
     "delivery-receive": ("delivery", "receive"),
+    "console": ("console", "run"),
 }
 SENDER: Final = ("delivery", "send")
 SENDERS_MAX: Final = 64
 
 
-MORE_PORTS: Final = {"kafka": KAFKA_CONTROLLER, "sink": SINK_SMTP, "delivery-receive": RECEIVE_HTTP}
+MORE_PORTS: Final = {"kafka": KAFKA_CONTROLLER, "sink": SINK_SMTP, "delivery-receive": RECEIVE_HTTP, "console": CONSOLE_HTTP}
 """Each program has a port of its own name; these bind a second one."""
 
 
@@ -148,6 +150,8 @@ class Programs:
             ours["SLUICE_DATABASE_URL"] = roles.url(self._layout, f"{module}_app", port=self._ports["postgres"])
         if module in {"delivery", "devstack.sink"}:
             ours |= self._channels()
+        if module == "console":
+            ours |= {"SLUICE_CONSOLE_HOST": LOOPBACK, "SLUICE_CONSOLE_PORT": str(self._ports[CONSOLE_HTTP])}
         return inherited | ours
 
     def _channels(self) -> dict[str, str]:

@@ -15,7 +15,7 @@ from devstack.layout import Layout, read_json, write_private
 from devstack.ports import LOOPBACK
 from devstack.postgres import ADMIN, DATABASE
 
-SERVICES: Final = ("sequences", "enrollment", "delivery")
+SERVICES: Final = ("sequences", "enrollment", "delivery", "console")
 ROLES: Final = tuple(f"{service}_{kind}" for service in SERVICES for kind in ("owner", "app"))
 CONNECT_SECONDS_MAX: Final = 10
 APPLY_SECONDS_MAX: Final = 30

@@ -17,7 +17,7 @@ from messaging import inbox, offsets, outbox, quarantine
 from messaging.inbound import Inbound, Record, read
 from messaging.model import Batch, Cause, Fence, Message, Refused
 from messaging.offsets import Move
-from messaging.routes import WEIGHT_MAX, TopicRoutes
+from messaging.routes import WEIGHT_MAX, Handler, TopicRoutes
 from messaging.tx import Tx
 
 log = structlog.get_logger()
@@ -196,8 +196,19 @@ class Pipeline:
                 outcomes[_type(inbound), "refused"] += 1
             elif inbound.guilty and routes.commands and inbound.cause is not None:
                 tx.refuse(inbound.cause, INTERNAL, topic=routes.topic)
+        if routes.together is not None:
+            await self._handle_together(routes.together, readable, tx, outcomes)
+            return
         for wave in _waves(todo, fenced=routes.fence is not None):
             await self._handle_wave(routes, wave, tx, outcomes)
+
+    async def _handle_together(
+        self, handler: Handler, readable: Sequence[Inbound], tx: Tx, outcomes: Counter[tuple[str, str]]
+    ) -> None:
+        messages = [inbound.message for inbound in readable if inbound.message is not None]
+        if messages:
+            await handler(Batch(messages), tx)
+            outcomes.update((message.cause.type, "handled") for message in messages)
 
     async def _handle_wave(
         self, routes: TopicRoutes, wave: Sequence[Inbound], tx: Tx, outcomes: Counter[tuple[str, str]]

@@ -27,6 +27,7 @@ class TopicRoutes:
     models: dict[str, type[Contract]] = field(default_factory=dict)
     handlers: dict[str, Handler] = field(default_factory=dict)
     known: frozenset[str] = frozenset()
+    together: Handler | None = None
     tombstones: TombstoneHandler | None = None
     lock: Locker | None = None
     fence: Fencer | None = None
@@ -53,6 +54,15 @@ class Routes:
         routes = self._of(model.TOPIC)
         routes.models[model.TYPE] = model
         routes.handlers[model.TYPE] = handler
+
+    def on_all(self, topic: str, handler: Handler, *models: type[Contract]) -> None:
+        """Hand all messages of a transaction to one handler at once, in their order, whatever their types and keys.
+
+        For readers to whom the records of a topic are facts, each by itself.
+        """
+        routes = self._of(topic)
+        routes.models |= {model.TYPE: model for model in models}
+        routes.together = handler
 
     def on_tombstone(self, topic: str, handler: TombstoneHandler) -> None:
         """Handle keys that are gone from a compacted topic."""

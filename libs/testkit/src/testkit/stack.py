@@ -14,7 +14,7 @@ from devstack.stack import Stack
 
 from testkit import containers
 
-SERVICES: Final = ("sequences", "enrollment", "delivery")
+SERVICES: Final = ("sequences", "enrollment", "delivery", "console")
 ENVIRONMENT: Final = "SLUICE_TEST_STACK"
 """JSON: {"kafka": [...], "admin_url": …, "urls": {service: …}, "migration_urls": {service: …}}."""
 

@@ -1,1 +1,1 @@
-"""The HTTP API."""
+"""What is answered over HTTP."""
