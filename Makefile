@@ -82,12 +82,12 @@ arch: venv ## the rules of the architecture; a breach is named with its file
 	@$(RUN) -m tools.architecture $(ARGS)
 
 .PHONY: contracts
-contracts: venv ## write the JSON Schemas and AsyncAPI documents anew
-	@$(RUN) -m sluice_contracts.generate
+contracts: venv ## write the JSON Schemas, AsyncAPI and OpenAPI documents anew
+	@$(RUN) -m sluice_contracts.generate && $(RUN) -m tools.openapi
 
 .PHONY: contracts-check
 contracts-check: venv ## are they as the code would write them?
-	@$(RUN) -m sluice_contracts.generate --check
+	@$(RUN) -m sluice_contracts.generate --check && $(RUN) -m tools.openapi --check
 
 .PHONY: compose-check
 compose-check: venv ## docker-compose.yml against its specification and each compose found here

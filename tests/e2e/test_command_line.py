@@ -71,7 +71,7 @@ async def test_a_campaign_manager_takes_a_sequence_through_its_whole_life(
     )
     assert resumed["running"]
     assert len(removed["removed"]) == 1
-    assert set(deleted["rows"]) == {"sequences", "enrollment", "delivery"}
+    assert set(deleted["rows"]) == {"sequences", "enrollment", "delivery", "console"}
     assert (gone.code, gone.stderr.strip()) == (1, "Refused (not_found): there is no such sequence")
 
 

@@ -6,7 +6,7 @@ from devstack.stack import ProcessInfo, Stack
 
 pytestmark = pytest.mark.stack
 
-SERVICES = {"sequences", "enrollment", "delivery-plan", "delivery-receive", "sender-1"}
+SERVICES = {"sequences", "enrollment", "delivery-plan", "delivery-receive", "console", "sender-1"}
 
 
 async def _get(process: ProcessInfo, path: str) -> tuple[int, str]:

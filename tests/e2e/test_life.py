@@ -172,7 +172,7 @@ async def _delete(campaign: Campaign) -> None:
     again = await campaign.sluice.delete(campaign.sequence_id, wait="erased")
 
     assert deleted.erasure is not None
-    assert set(deleted.erasure.rows) == {"sequences", "enrollment", "delivery"}
+    assert set(deleted.erasure.rows) == {"sequences", "enrollment", "delivery", "console"}
     assert again.erasure == deleted.erasure
     assert left == {}
     outside = campaign.outside

@@ -22,7 +22,7 @@ from devstack.traces import processes_of
 
 pytestmark = pytest.mark.stack
 
-NAMES = {"sink", "sequences", "enrollment", "delivery-plan", "delivery-receive"}
+NAMES = {"sink", "sequences", "enrollment", "delivery-plan", "delivery-receive", "console"}
 SECONDS_MAX = 150.0
 
 

@@ -153,6 +153,6 @@ create table origin (
 comment on table origin is 'The time of the oldest record that was read of each topic.';
 
 create table build (
-    only     boolean     primary key default true check (only),
-    built_at timestamptz not null default clock_timestamp()
+    singleton boolean     primary key default true check (singleton),
+    built_at  timestamptz not null default clock_timestamp()
 );

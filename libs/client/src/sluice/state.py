@@ -12,7 +12,7 @@ from sluice_contracts.sequences import SequenceState
 from sluice.event import Event, event_of
 from sluice.transport import Record, Transport, partition_of
 
-ERASING_SERVICES: Final = ("sequences", "enrollment", "delivery")
+ERASING_SERVICES: Final = ("sequences", "enrollment", "delivery", "console")
 
 
 class Newest:

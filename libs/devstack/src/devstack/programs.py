@@ -36,7 +36,12 @@ SENDER: Final = ("delivery", "send")
 SENDERS_MAX: Final = 64
 
 
-MORE_PORTS: Final = {"kafka": KAFKA_CONTROLLER, "sink": SINK_SMTP, "delivery-receive": RECEIVE_HTTP, "console": CONSOLE_HTTP}
+MORE_PORTS: Final = {
+    "kafka": KAFKA_CONTROLLER,
+    "sink": SINK_SMTP,
+    "delivery-receive": RECEIVE_HTTP,
+    "console": CONSOLE_HTTP,
+}
 """Each program has a port of its own name; these bind a second one."""
 
 

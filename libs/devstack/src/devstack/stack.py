@@ -22,6 +22,7 @@ from devstack.identity import ProcessId
 from devstack.layout import HOME, Layout, repository
 from devstack.ports import LOOPBACK, Ports
 from devstack.programs import (
+    CONSOLE_HTTP,
     RECEIVE_HTTP,
     SENDERS_MAX,
     SINK_HTTP,
@@ -52,6 +53,7 @@ class Addresses:
     sink_smtp: str
     sink_file: Path
     receive_http: str
+    console_http: str
     webhook_secret: str
 
 
@@ -269,6 +271,7 @@ class Stack:
             sink_smtp=f"{LOOPBACK}:{ports[SINK_SMTP]}",
             sink_file=self.layout.sink_file,
             receive_http=f"http://{LOOPBACK}:{ports[RECEIVE_HTTP]}",
+            console_http=f"http://{LOOPBACK}:{ports[CONSOLE_HTTP]}",
             webhook_secret=webhook_secret(self.layout),
         )
 

@@ -21,8 +21,8 @@ examples:
 
   SLUICE_MIGRATION_URL_FILE=/run/secrets/console-owner python -m console rebuild
 
-SLUICE_CONSOLE_HOST (127.0.0.1) and SLUICE_CONSOLE_PORT (8095) say where it answers. There is no authentication yet: whoever
-reaches that address may ask.
+SLUICE_CONSOLE_HOST (127.0.0.1) and SLUICE_CONSOLE_PORT (8095) say where it answers. There is no authentication yet:
+whoever reaches that address may ask.
 Every setting is an environment variable SLUICE_…, or SLUICE_…_FILE with the path of a file that holds the value.
 """
 

@@ -17,7 +17,7 @@ class SequencesSettings(ServiceSettings):
 
     definition_bytes_max: int = Field(default=256 * 1024, ge=1, le=256 * 1024)
     steps_max: int = Field(default=1_000, ge=1)
-    erasing_services: CommaSeparated = Field(default=["sequences", "enrollment", "delivery"], min_length=1)
+    erasing_services: CommaSeparated = Field(default=["sequences", "enrollment", "delivery", "console"], min_length=1)
     """A deletion is complete when all of these have given their receipt; this service is always one of them."""
     erasure_poll_seconds: float = Field(default=0.25, gt=0)
     erasure_recheck_seconds: float = Field(default=60.0, gt=0)

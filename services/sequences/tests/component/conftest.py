@@ -145,6 +145,8 @@ async def pool(running: Servers) -> AsyncIterator[Pool]:
 @pytest.fixture
 def service(pool: Pool) -> Service:
     settings = SequencesSettings(
-        database_url=SecretStr("postgresql://unused@127.0.0.1/unused"), kafka_bootstrap_servers=["127.0.0.1:1"]
+        database_url=SecretStr("postgresql://unused@127.0.0.1/unused"),
+        kafka_bootstrap_servers=["127.0.0.1:1"],
+        erasing_services=["sequences", "enrollment", "delivery"],
     )
     return Service(pool, settings)

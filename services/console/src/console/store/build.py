@@ -16,7 +16,7 @@ class Reading:
     caught_up_at: datetime | None
 
 
-_ENSURE: Final = "insert into build default values on conflict (only) do nothing"
+_ENSURE: Final = "insert into build default values on conflict (singleton) do nothing"
 
 _BUILT: Final = "select built_at from build"
 
@@ -33,7 +33,8 @@ group by o.topic order by o.topic
 _NOW: Final = "select clock_timestamp()"
 
 _DROP: Final = """
-truncate event, enrollment, sequence, version, stretch, stop, books, scope, receipt, origin, build, inbox, consumer_offset
+truncate event, enrollment, sequence, version, stretch, stop, books, scope, receipt, origin, build, inbox,
+    consumer_offset
 """
 
 _DROP_CONTACTS: Final = "delete from contact where gone_offset is null"

@@ -116,7 +116,7 @@ group by sent.step_id
 
 _PLACES: Final = """
 with last as (
-    select distinct on (enrollment_id, step_id) enrollment_id, step_id, at, kind, (detail ->> 'version')::bigint as version
+    select distinct on (enrollment_id, step_id) enrollment_id, step_id, at, (detail ->> 'version')::bigint as version
     from event
     where sequence_id = $1 and kind in ('sent', 'failed', 'expired', 'resolved_sent', 'resolved_failed')
     order by enrollment_id, step_id, at desc

@@ -91,8 +91,8 @@ OF_SEQUENCE: Final = {
 }
 """By table, in the order in which they go."""
 
-# What was decided on a record after the tombstone is a new contact's; so is a message whose entry is not known yet, until
-# it is.
+# What was decided on a record after the tombstone is a new contact's; so is, until its entry is heard, a message of an
+# enrollment that is not known.
 _CONTACT_EVENTS: Final = """
 with gone as (
     delete from event where ctid = any(array(

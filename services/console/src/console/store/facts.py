@@ -49,8 +49,9 @@ on conflict (enrollment_id) do update set
     first_sent_at = least(known.first_sent_at, excluded.first_sent_at),
     (status, reason, ended_at) = (
         select status, reason, ended_at
-        from (values (known.status, known.reason, known.ended_at), (excluded.status, excluded.reason, excluded.ended_at))
-            as ends (status, reason, ended_at)
+        from (values
+            (known.status, known.reason, known.ended_at), (excluded.status, excluded.reason, excluded.ended_at)
+        ) as ends (status, reason, ended_at)
         order by ended_at nulls last, status collate "C" limit 1)
 """
 

@@ -8,7 +8,7 @@ from sluice_contracts.delivery import DeliveryRestored, DeliverySuspended
 
 _HEAR: Final = """
 insert into scope as known (scope, epoch, suspended, reason, in_flight, at)
-select distinct on (scope) scope, epoch, suspended, reason, in_flight, at
+select distinct on (scope collate "C") scope, epoch, suspended, reason, in_flight, at
 from unnest($1::text[], $2::bigint[], $3::boolean[], $4::text[], $5::bigint[], $6::timestamptz[])
     as news (scope, epoch, suspended, reason, in_flight, at)
 order by scope collate "C", epoch desc, suspended

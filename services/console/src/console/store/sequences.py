@@ -79,7 +79,7 @@ _DROP_RECEIPTS: Final = "delete from receipt where sequence_id = any($1::text[])
 
 _RECEIVED: Final = """
 insert into receipt as known (sequence_id, service, rows, at)
-select distinct on (sequence_id, service) sequence_id, service, rows, at
+select distinct on (sequence_id collate "C", service collate "C") sequence_id, service, rows, at
 from unnest($1::text[], $2::text[], $3::jsonb[], $4::timestamptz[]) as news (sequence_id, service, rows, at)
 where not exists (select from gone_sequence as gone where gone.sequence_id = news.sequence_id and gone.completed)
 order by sequence_id collate "C", service collate "C", at

@@ -9,7 +9,8 @@ from sluice_contracts.enrollment import EntryClosed
 
 _CLOSED: Final = """
 insert into stop as known (sequence_id, epoch, entry_closed_at)
-select sequence_id, epoch, min(at) from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as news (sequence_id, epoch, at)
+select sequence_id, epoch, min(at)
+from unnest($1::text[], $2::bigint[], $3::timestamptz[]) as news (sequence_id, epoch, at)
 where not exists (select from gone_sequence as gone where gone.sequence_id = news.sequence_id and gone.completed)
 group by sequence_id, epoch order by sequence_id collate "C", epoch
 on conflict (sequence_id, epoch) do update set entry_closed_at = least(known.entry_closed_at, excluded.entry_closed_at)
@@ -17,7 +18,7 @@ on conflict (sequence_id, epoch) do update set entry_closed_at = least(known.ent
 
 _HALTED: Final = """
 insert into stop as known (sequence_id, epoch, halted_at, dropped, in_flight)
-select distinct on (sequence_id, epoch) sequence_id, epoch, at, dropped, in_flight
+select distinct on (sequence_id collate "C", epoch) sequence_id, epoch, at, dropped, in_flight
 from unnest($1::text[], $2::bigint[], $3::timestamptz[], $4::bigint[], $5::bigint[])
     as news (sequence_id, epoch, at, dropped, in_flight)
 where not exists (select from gone_sequence as gone where gone.sequence_id = news.sequence_id and gone.completed)
