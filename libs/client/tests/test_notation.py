@@ -52,7 +52,7 @@ def test_anything_else_is_refused_with_its_place(text: str) -> None:
         ("2d..", Pause(START + timedelta(days=2), None)),
         ("1h..2h:skip:admit", Pause(START + timedelta(hours=1), START + timedelta(hours=2), "skip", None, True)),
         (
-            "2027-03-26T09:00..2027-03-26T10:00:send_now:2h30m",
+            "2027-03-26T09:00..2027-03-26T10:00:send-now:2h30m",
             Pause(START + timedelta(hours=1), START + timedelta(hours=2), "send_now", timedelta(minutes=150)),
         ),
     ],
@@ -66,9 +66,9 @@ def test_a_pause_has_two_ends_and_perhaps_what_its_resume_does(text: str, expect
     [
         ("2d", "--pause: must be FROM..TO"),
         ("2d..3d:later", "--start: must be a duration"),
-        ("2d..3d:skip:2h", "--pause: only send_now takes a max_lateness"),
-        ("2d..3d:send_now:2x", "--start: must be a duration"),
-        ("2d..3d:send_now:9h2d", "--pause: the max_lateness must be a duration"),
+        ("2d..3d:skip:2h", "--pause: only send-now takes a max lateness"),
+        ("2d..3d:send-now:2x", "--start: must be a duration"),
+        ("2d..3d:send-now:9h2d", "--pause: the max lateness must be a duration"),
     ],
 )
 def test_a_pause_that_is_none_is_refused(text: str, rule: str) -> None:

@@ -86,6 +86,17 @@ def test_senders_are_added_and_removed_while_everything_else_runs_on(stack: Stac
     assert {one.name: one.pid for one in stack.processes()} == before
 
 
+def test_as_many_senders_come_back_as_there_were(stack: Stack, env: dict[str, str]) -> None:
+    stack.scale_senders(2)
+    stack.stop()
+
+    stack.start(env=env)
+    back = names(stack)
+    stack.scale_senders(1)
+
+    assert back == NAMES | {"sender-1", "sender-2"}
+
+
 async def test_a_killed_service_is_started_again(stack: Stack) -> None:
     killed = stack.kill("enrollment", signal.SIGKILL)
 

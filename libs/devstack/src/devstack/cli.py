@@ -34,7 +34,10 @@ app = typer.Typer(
 )
 
 Profile = Annotated[str, typer.Option(help="Which settings of deploy/kafka/topics.yaml the topics get.")]
-Senders = Annotated[int, typer.Option(min=0, help="How many `delivery send` processes to run.")]
+Senders = Annotated[
+    int | None,
+    typer.Option(min=0, help="How many `delivery send` processes to run. Default: as many as before, at first one."),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -76,7 +79,7 @@ def up(
         bool, typer.Option("--stack-only", help="Kafka and Postgres, migrated, no services.")
     ] = False,
     profile: Profile = "local",
-    senders: Senders = 1,
+    senders: Senders = None,
 ) -> None:
     """Start what is not running, migrate, make the topics, and wait until all of it is ready."""
     with plainly(interrupted="interrupted; what this command had started was stopped"):

@@ -76,7 +76,7 @@ class Stack:
         *,
         services: bool = True,
         prepare: bool | None = None,
-        senders: int = 1,
+        senders: int | None = None,
         env: Mapping[str, str] | None = None,
         progress: Progress | None = None,
         attached: bool = False,
@@ -84,10 +84,11 @@ class Stack:
         """Start what is not running and return when all of it is ready. Safe to call again.
 
         `prepare` migrates the schemas and makes the topics (default: where services are started); roles and the
-        database are always made. `env` is added to the environment of every service. `attached`: the stack ends
-        when this process does. A start that fails or is interrupted leaves no process behind that it started.
+        database are always made. `senders`: as many as there were before, at first one. `env` is added to the
+        environment of every service. `attached`: the stack ends when this process does. A start that fails or is
+        interrupted leaves no process behind that it started.
         """
-        if not 0 <= senders <= SENDERS_MAX:
+        if senders is not None and not 0 <= senders <= SENDERS_MAX:
             raise StackError(f"There can be 0 to {SENDERS_MAX} senders, not {senders}.")
         told = progress or Silent()
         self.layout.prepare()
@@ -98,7 +99,7 @@ class Stack:
                 generation=before.generation + 1,
                 services=services or (running is not None and before.services),
                 prepare=services if prepare is None else prepare,
-                senders=senders,
+                senders=before.senders if senders is None else senders,
                 profile=self.profile,
                 env=dict(env or {}),
             )

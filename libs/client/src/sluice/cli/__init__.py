@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from sluice.cli import contacts, delivery, sequences, simulate, states, watch
+from sluice.cli import contacts, delivery, reads, sequences, simulate, states, watch
 from sluice.cli.frame import Exit
 from sluice.cli.screen import Screen
 
@@ -64,7 +64,7 @@ def _version() -> str:
     return "unknown"
 
 
-for part in (sequences.app, states.app, contacts.app, delivery.app, simulate.app, watch.app, local):
+for part in (sequences.app, states.app, contacts.app, delivery.app, reads.app, simulate.app, watch.app, local):
     app.add_typer(part)
 
 

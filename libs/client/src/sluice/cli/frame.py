@@ -9,13 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
 from sluice import addresses
 from sluice.cli.screen import Screen
 from sluice.client import ANSWER_SECONDS_MAX, Sluice
+from sluice.console import Console
 from sluice.errors import AnswerTimeout, CommandRefused, NoAddress, ReceiptTimeout, SluiceError, Unreachable
 from sluice.kafka import KafkaTransport
 from sluice.transport import Transport
@@ -63,6 +64,7 @@ class Session:
     screen: Screen
     connect: Connect
     bootstrap: str | None = None
+    console_url: str | None = None
     actor: str | None = None
     seconds_max: float | None = None
     command_id: str | None = None
@@ -70,7 +72,13 @@ class Session:
     sluice: Sluice | None = None
     on_interrupt: Callable[[], str] | None = None
     """Explains a half-done import."""
+    endless: bool = False
+    """It goes on until it is interrupted: that is no failure, and nothing is said of it on stdout."""
     exit_code: Exit = Exit.OK
+
+    def ask(self) -> Console:
+        """The console, to be entered."""
+        return Console(self.console_url)
 
     def open(self) -> Sluice:
         """The client, to be entered."""
@@ -94,6 +102,14 @@ Bootstrap = Annotated[
         help=f"Where Kafka is. Default: {addresses.VARIABLE}, else the local stack of the checkout.",
     ),
 ]
+ConsoleUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--console",
+        metavar="URL",
+        help=f"Where the console is. Default: {addresses.CONSOLE_VARIABLE}, else the local stack of the checkout.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON on stdout; messages go to stderr.")]
 Timeout = Annotated[
     float | None,
@@ -110,7 +126,12 @@ CommandId = Annotated[
 ]
 
 _EVERYWHERE: Final[dict[str, tuple[Any, Any]]] = {"as_json": (AsJson, False)}
-_KAFKA: Final[dict[str, tuple[Any, Any]]] = {"bootstrap": (Bootstrap, None)}
+_SYSTEMS: Final[dict[str, dict[str, tuple[Any, Any]]]] = {
+    "kafka": {"bootstrap": (Bootstrap, None)},
+    "console": {"console_url": (ConsoleUrl, None)},
+    "both": {"bootstrap": (Bootstrap, None), "console_url": (ConsoleUrl, None)},
+    "nothing": {},
+}
 _ASKING: Final[dict[str, tuple[Any, Any]]] = {"actor": (Actor, None), "seconds_max": (Timeout, None)}
 _ONE_COMMAND: Final[dict[str, tuple[Any, Any]]] = {"command_id": (CommandId, None)}
 
@@ -122,11 +143,10 @@ def command(
     examples: Sequence[str],
     asks: bool = False,
     one_command: bool = False,
-    offline: bool = False,
+    needs: Literal["kafka", "console", "both", "nothing"] = "kafka",
 ) -> Callable[[Body], Body]:
     """Register an async function as a command: its parameters after the session, and the options all share."""
-    kafka = {} if offline else _KAFKA
-    shared = {**kafka, **_EVERYWHERE, **(_ASKING if asks else {}), **(_ONE_COMMAND if one_command else {})}
+    shared = {**_SYSTEMS[needs], **_EVERYWHERE, **(_ASKING if asks else {}), **(_ONE_COMMAND if one_command else {})}
 
     def register(body: Body) -> Body:
         def run(ctx: typer.Context, **given: Any) -> None:
@@ -188,6 +208,9 @@ async def _awaited(work: Awaitable[None]) -> None:
 
 
 def _explain_interruption(session: Session) -> None:
+    if session.endless:
+        session.screen.note("No longer watching.")
+        return
     if session.on_interrupt is not None:
         session.screen.fail(session.on_interrupt(), code="interrupted")
         return

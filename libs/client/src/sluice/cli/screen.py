@@ -50,6 +50,10 @@ class Screen:
         """A line with colours; of texts of others only what is printable."""
         self._out.print(text)
 
+    def clear(self) -> None:
+        """Begin at the top again, where people look at a terminal."""
+        self._out.clear()
+
     @property
     def has_colours(self) -> bool:
         return self._out.is_terminal and self._out.color_system is not None

@@ -12,9 +12,10 @@ from sluice_contracts.base import format_timestamp
 from sluice_contracts.sequences import InFlight, SequenceState
 
 from sluice._clock import utc_now
-from sluice.cli.documents import read_document
+from sluice.cli.documents import faults_in, read_document
 from sluice.cli.frame import SequenceId, Session, Usage, command
 from sluice.cli.moments import FORM, read_moment
+from sluice.cli.planning import ask_plan, show_plan
 from sluice.cli.screen import is_terminal
 from sluice.cli.states import described, state_json
 from sluice.client import Sluice
@@ -23,6 +24,7 @@ from sluice.results import Resumed
 
 app: Final = typer.Typer()
 
+FAULTS_SHOWN_MAX: Final = 20
 IN_FLIGHT: Final[Mapping[InFlight | None, str]] = {
     None: "",
     "pin": " Whoever is inside keeps the version that they have.",
@@ -86,10 +88,14 @@ async def save(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The definition as JSON; - reads stdin.")],
     expected_revision: ExpectedRevision = None,
 ) -> None:
-    """Keep a definition as the draft of a sequence. Nothing that runs changes."""
+    """Keep a definition as the draft of a sequence. Nothing that runs changes.
+
+    A draft may be unfinished: what would keep it from being published is said, and it is kept all the same.
+    """
     definition = read_document(file)
     async with session.open() as sluice:
         saved = await sluice.save(sequence_id, definition, expected_revision, command_id=session.command_id)
+    faults = faults_in(definition)
     session.screen.result(
         f"Saved {sequence_id}: revision {saved.revision} ({saved.status}).",
         {
@@ -97,8 +103,13 @@ async def save(
             "revision": saved.revision,
             "status": saved.status,
             "command_id": saved.command_id,
+            "faults": [{"place": fault.place, "rule": fault.rule} for fault in faults],
         },
     )
+    if faults:
+        session.screen.note(f"It cannot be published yet; faults: {len(faults):,}")
+        for fault in faults[:FAULTS_SHOWN_MAX]:
+            session.screen.note(f"  {fault.place}: {fault.rule}")
 
 
 @command(
@@ -106,7 +117,13 @@ async def save(
     "publish",
     asks=True,
     one_command=True,
-    examples=["sluice publish welcome", "sluice publish welcome --yes", "sluice publish welcome --pin"],
+    needs="both",
+    examples=[
+        "sluice publish welcome --plan",
+        "sluice publish welcome",
+        "sluice publish welcome --yes",
+        "sluice publish welcome --pin",
+    ],
 )
 async def publish(
     session: Session,
@@ -120,29 +137,47 @@ async def publish(
             show_default=False,
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="First show what changes and whom it touches; without a terminal, only that."),
+    ] = False,
     yes: Yes = False,
 ) -> None:
     """Make the draft the next version: whoever is inside goes on with it at the next step.
 
     An older definition that is saved and published again is a rollback.
     """
-    _require_confirmation_possible(yes, "publish")
+    only_shows = plan and not yes and not is_terminal(sys.stdin)
+    if not only_shows:
+        _require_confirmation_possible(yes, "publish")
     in_flight: InFlight | None = None if pin is None else "pin" if pin else "follow"
+    changes: dict[str, Any] = {}
     async with session.open() as sluice:
-        if not yes:
+        if plan or not yes:
             found = await sluice.sequence(sequence_id)
-            _confirm(f"Publish {described(sequence_id, found)}?{IN_FLIGHT[in_flight]}")
             expected_revision = found.revision if found and expected_revision is None else expected_revision
+        if plan:
+            changes = await ask_plan(session, sequence_id, found, in_flight or "follow")
+            if not session.screen.as_json:
+                show_plan(session, changes)
+        if only_shows:
+            session.screen.note("Nothing was published: there is no terminal to ask on, and no --yes.")
+            if session.screen.as_json:
+                session.screen.write_json({"plan": changes})
+            return
+        if not yes:
+            _confirm(f"Publish {described(sequence_id, found)}?{IN_FLIGHT[in_flight]}")
         published = await sluice.publish(
             sequence_id, expected_revision, in_flight=in_flight, command_id=session.command_id
         )
         already = published.was_so(await _look(sluice, sequence_id))
     version = published.version
+    values = {"sequence_id": sequence_id, "version": version, "already": already, "command_id": published.command_id}
     session.screen.result(
         f"Nothing was saved since version {version} of {sequence_id} was published: nothing changed."
         if already
         else f"Published {sequence_id}: version {version}.{IN_FLIGHT[in_flight]}",
-        {"sequence_id": sequence_id, "version": version, "already": already, "command_id": published.command_id},
+        values | ({"plan": changes} if plan else {}),
     )
 
 

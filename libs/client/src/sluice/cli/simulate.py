@@ -52,7 +52,7 @@ COLLECT_AFTER_OBJECTS: Final = 100_000
 @command(
     app,
     "simulate",
-    offline=True,
+    needs="nothing",
     examples=[
         "sluice simulate welcome.json --contacts contacts.csv",
         "sluice simulate welcome.json --contacts contacts.csv --start 2027-03-26T08:00 --zone Europe/Berlin",
@@ -74,7 +74,7 @@ async def simulate(
         typer.Option(
             "--pause",
             metavar="FROM..TO[:OVERDUE]",
-            help="A pause; the resume does shift (default), send_now, send_now:2h (not what is later than that) or "
+            help="A pause; the resume does shift (default), send-now, send-now:2h (not what is later than that) or "
             "skip; :admit at the end lets those in who came meanwhile. May be given several times.",
         ),
     ] = None,

@@ -64,7 +64,7 @@ async def watch(
         stream = sluice.events(*names, start="earliest" if from_start else "latest")
         async with stream:
             session.screen.note("Watching; Ctrl-C ends it.")
-            session.on_interrupt = lambda: "No longer watching."
+            session.endless = True
             async for event in stream:
                 if sequence is None or event.sequence_id == sequence:
                     _show(session, event)

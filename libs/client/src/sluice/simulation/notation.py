@@ -1,25 +1,34 @@
 """How moments, pauses and edits are written on the command line."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from campaign.overdue import Overdue
 from campaign.zones import instant
 from sluice_contracts.definition import parse_after
 
 from sluice.simulation.scenario import Pause, UnusableScenario
 
 MOMENT_RULE: Final = "must be a duration from the start (+12h30m) or a time (2027-03-26T08:00, with or without offset)"
-PAUSE_RULE: Final = "must be FROM..TO, then :shift, :send_now, :send_now:MAX_LATENESS or :skip, then :admit, as wanted"
+PAUSE_RULE: Final = "must be FROM..TO, then :shift, :send-now, :send-now:MAX_LATENESS or :skip, then :admit, as wanted"
 EDIT_RULE: Final = "must be TIME=FILE or TIME=FILE:pin"
+
+OVERDUE: Final[Mapping[str | None, Overdue]] = {
+    None: "shift",
+    "shift": "shift",
+    "send-now": "send_now",
+    "send_now": "send_now",
+    "skip": "skip",
+}
 
 _PAUSE: Final = re.compile(
     r"(?P<begins>.+?)\.\.(?P<ends>.*?)"
-    r"(?::(?P<overdue>shift|send_now|skip)(?::(?P<lateness>\d[0-9dhms]*))?)?(?P<admit>:admit)?"
+    r"(?::(?P<overdue>shift|send-now|send_now|skip)(?::(?P<lateness>\d[0-9dhms]*))?)?(?P<admit>:admit)?"
 )
 
 
@@ -58,17 +67,17 @@ def read_moment(text: str, *, start: datetime, zone: tzinfo, place: str) -> date
 
 
 def read_pause(text: str, *, moment: Callable[[str], datetime], place: str) -> Pause:
-    """`2d..3d`, `2d..3d:skip`, `2d..` (to the end), `2d..3d:send_now:2h:admit`. Raises UnusableScenario."""
+    """`2d..3d`, `2d..3d:skip`, `2d..` (to the end), `2d..3d:send-now:2h:admit`. Raises UnusableScenario."""
     found = _PAUSE.fullmatch(text.strip())
     if found is None:
         raise UnusableScenario(f"{place}: {PAUSE_RULE}")
-    lateness = found["lateness"]
-    if lateness is not None and found["overdue"] != "send_now":
-        raise UnusableScenario(f"{place}: only send_now takes a max_lateness")
+    lateness, overdue = found["lateness"], OVERDUE[found["overdue"]]
+    if lateness is not None and overdue != "send_now":
+        raise UnusableScenario(f"{place}: only send-now takes a max lateness")
     return Pause(
         paused_at=moment(found["begins"]),
         resumed_at=moment(found["ends"]) if found["ends"] else None,
-        overdue=found["overdue"] or "shift",  # type: ignore[arg-type]  # the pattern lets nothing else through
+        overdue=overdue,
         max_lateness=None if lateness is None else _lateness(lateness, place),
         admit=found["admit"] is not None,
     )
@@ -91,4 +100,4 @@ def _lateness(text: str, place: str) -> timedelta:
     try:
         return parse_after(text)
     except (ValueError, OverflowError):
-        raise UnusableScenario(f"{place}: the max_lateness must be a duration such as 2h") from None
+        raise UnusableScenario(f"{place}: the max lateness must be a duration such as 2h") from None
