@@ -93,6 +93,18 @@ def test_save_reads_a_file_or_stdin(run: CommandLine, services: Any, tmp_path: P
     assert {(event.actor, event.source) for event in services.commands} == {("anna", "sluice-cli")}
 
 
+def test_save_keeps_a_draft_that_is_unfinished_and_says_what_is_missing(run: CommandLine, services: Any) -> None:
+    services.results["SaveSequence"] = lambda _: {"revision": 1, "status": "draft"}
+
+    plain = run("save", "welcome", "-", stdin='{"name": "Welcome", "steps": [{"step_id": "a", "after": "soon"}]}')
+    machine = run("save", "welcome", "-", "--json", stdin='{"name": "Welcome"}')
+
+    assert (plain.exit_code, plain.stdout) == (0, "Saved welcome: revision 1 (draft).\n")
+    assert "It cannot be published yet; faults: 2" in plain.stderr
+    assert "steps[0].message: is required" in plain.stderr
+    assert json.loads(machine.stdout)["faults"] == [{"place": "steps", "rule": "is required"}]
+
+
 @pytest.mark.parametrize(("text", "said"), [("{,", "line 1, column 2"), ("[]", "one JSON object")])
 def test_a_definition_that_is_no_json_object_is_a_usage_error(
     run: CommandLine, tmp_path: Path, text: str, said: str
