@@ -56,6 +56,7 @@ URGENT: Final = ANSWER_TOPICS | {
     ENROLLMENT_CONTROL,
     DELIVERY_CONTROL,
     ERASURE_RECEIPTS,
+    CONTACTS_ACTIVITY,  # an opt-out stops as a removal does
 }
 """Topics of the outbox's fast lane: what they carry never waits behind bulk."""
 
@@ -66,7 +67,6 @@ ALL_TOPICS: Final = frozenset(
         *COMPACTED,
         *URGENT,
         *QUARANTINES,
-        CONTACTS_ACTIVITY,
         ENROLLMENT_EVENTS,
         DELIVERY_EVENTS,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import signal
 import sys
@@ -171,6 +172,9 @@ class Programs:
             "SLUICE_WEBHOOK_SECRET": webhook_secret(self._layout),
             "SLUICE_WEBHOOK_ALLOW_PRIVATE_NETWORKS": "true",
             "SLUICE_UNKNOWN_WAIT_SECONDS": "5",
+            "SLUICE_REPORT_SECRET": webhook_secret(self._layout),
+            "SLUICE_UNSUBSCRIBE_URL": f"http://{LOOPBACK}:{self._ports[RECEIVE_HTTP]}/unsubscribe",
+            "SLUICE_UNSUBSCRIBE_SECRET": unsubscribe_secret(self._layout),
             "SLUICE_RECEIVE_HOST": LOOPBACK,
             "SLUICE_RECEIVE_PORT": str(self._ports[RECEIVE_HTTP]),
             "SLUICE_SINK_HTTP_PORT": http,
@@ -182,6 +186,11 @@ class Programs:
 def webhook_secret(layout: Layout) -> str:
     """The stack's own key for signed webhooks, in the form of Standard Webhooks."""
     return "whsec_" + base64.b64encode(bytes.fromhex(roles.passwords(layout)["delivery_app"])).decode()
+
+
+def unsubscribe_secret(layout: Layout) -> str:
+    """The stack's own, which stays as long as its data do."""
+    return hashlib.sha256(b"unsubscribe:" + roles.passwords(layout)["delivery_app"].encode()).hexdigest()
 
 
 def _is_secret_file(name: str) -> bool:

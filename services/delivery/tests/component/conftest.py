@@ -16,6 +16,7 @@ from delivery.loops.halter import Halter
 from delivery.loops.planner import Planner
 from delivery.loops.reaper import Reaper
 from delivery.loops.resolver import Resolver
+from delivery.loops.upkeep import Upkeep
 from delivery.routes import routes
 from delivery.settings import MIGRATIONS, SCHEMA
 from delivery.store import books, claiming, locks
@@ -126,6 +127,7 @@ class World:
         service: Any = self
         self.halter = Halter(service, wait_seconds=HALT_WAIT_SECONDS, monotonic=self.monotonic)
         self.reaper = Reaper(service, wait_seconds=HALT_WAIT_SECONDS, monotonic=self.monotonic)
+        self.upkeep = Upkeep(service)
         self.resolver = Resolver(service, rows_max=3)
         self.planner = Planner(service, rows_max=3)
         self.eraser = Eraser(service, rows_max=2)

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import ssl
 import subprocess
+from dataclasses import replace
 from email import message_from_string, policy
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from chassis.clock import monotonic
 from delivery.channels.base import EmailContent, Outcome, Outgoing, SendStopped
 from delivery.channels.email import EmailChannel
 from delivery.channels.settings import ChannelSettings
+from delivery.domain.unsubscribe import Unsubscription, read_token
 from pydantic import SecretStr
 
 HELLO = EmailContent(subject="Three tips", text="Hi Ada\n.\n..two\nbye", html=None)
@@ -35,6 +37,31 @@ async def test_a_mail_arrives_as_it_was_written(channel: Any, gate: Any, arrival
     assert message["From"] == "Sluice <us@sluice.example>"
     assert message["Message-ID"] == "<m-1@sluice.example>"
     assert message.get_content() == "Hi Ada\r\n.\r\n..two\r\nbye\r\n"
+
+
+async def test_a_mail_bears_a_link_that_unsubscribes_its_contact_in_one_click(
+    channel: Any, gate: Any, arrivals: Any
+) -> None:
+    message_id, contact_id = "0a0e7a3c-6f0e-8b4e-a1c2-0d9be1f3c001", "c" * 64
+    settings = {"unsubscribe_url": "https://mail.example/unsubscribe/", "unsubscribe_secret": "never to be changed"}
+    outgoing = replace(mail(key=message_id), contact_id=contact_id)
+    async with channel("email", **settings) as email:
+        for _ in range(2):
+            await email.send(outgoing, before_first_byte=gate)
+
+    first, again = (message_from_string(one["body"], policy=policy.compat32) for one in arrivals())
+    link = first["List-Unsubscribe"]
+    token = link.removeprefix("<https://mail.example/unsubscribe/").removesuffix(">")
+    assert first["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert again["List-Unsubscribe"] == link
+    assert read_token(token, key=b"never to be changed") == Unsubscription(message_id, contact_id)
+
+
+async def test_without_an_address_for_it_a_mail_bears_no_such_link(channel: Any, gate: Any, arrivals: Any) -> None:
+    async with channel("email", unsubscribe_secret="never to be changed") as email:
+        await email.send(replace(mail(), contact_id="c"), before_first_byte=gate)
+
+    assert "List-Unsubscribe" not in arrivals()[0]["body"]
 
 
 async def test_text_and_html_of_any_script_arrive_as_alternatives(channel: Any, gate: Any, arrivals: Any) -> None:
