@@ -1,6 +1,6 @@
 """Who is inside follows an edit, whoever holds a row meanwhile."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -108,3 +108,190 @@ async def test_an_edit_while_paused_is_followed_and_sends_nothing(world: World) 
 
     assert (await world.row(entered))["version"] == 2
     assert await world.claim() == []
+
+
+# -- the cases of docs/edits.md
+
+LONG_AGO = datetime(2026, 3, 1, 12, tzinfo=UTC)
+BEFORE = {"a": "0s", "b": "1d", "c": "1d"}
+"""Everybody has got `a` and waits for `b`."""
+
+
+async def waits_for_b(world: World, sent: Any) -> str:
+    await world.sequence(published=steps(**BEFORE))
+    await world.contacts("c")
+    (entered,) = await world.enroll("c")
+    (row,) = await world.claim()
+    await world.book(sent(row, "b", next_after=timedelta(days=1)))
+    return str(entered)
+
+
+async def story(world: World, sent: Any, after: dict[str, str]) -> list[str]:
+    """Send all that there is to be sent, whenever it is due; the steps, in that order, and whether the end was told."""
+    came: list[str] = []
+    while True:
+        await world.go("planner")
+        async with world.pool.acquire() as conn:
+            await conn.execute("update pending set due_active = due_active - interval '90 days'")
+        rows = await world.claim()
+        if not rows:
+            return came
+        (row,) = rows
+        came.append(row.step_id)
+        names = list(after)
+        left = [one for one in names[names.index(row.step_id) + 1 :] if one not in row.ended]
+        following = left[0] if left else None
+        await world.book(sent(row, following, next_after=timedelta()))
+
+
+@pytest.mark.parametrize(
+    ("case", "after", "comes"),
+    [
+        ("delay shortened", {"a": "0s", "b": "1h", "c": "1d"}, "bc"),
+        ("delay lengthened", {"a": "0s", "b": "9d", "c": "1d"}, "bc"),
+        ("inserted before the position", {"x": "0s", "a": "0s", "b": "1d", "c": "1d"}, "bc"),
+        ("inserted at the position", {"a": "0s", "x": "1d", "b": "1d", "c": "1d"}, "bc"),
+        ("inserted after the position", {"a": "0s", "b": "1d", "x": "1d", "c": "1d"}, "bxc"),
+        ("inserted at the end", {"a": "0s", "b": "1d", "c": "1d", "x": "1d"}, "bcx"),
+        ("removed with people in it", {"a": "0s", "c": "1d"}, "c"),
+        ("removed behind the position", {"a": "0s", "b": "1d"}, "b"),
+        ("removed before the position", {"b": "1d", "c": "1d"}, "bc"),
+        ("reordered behind the position", {"a": "0s", "c": "1d", "b": "1d"}, "b"),
+        ("reordered to the front", {"b": "1d", "a": "0s", "c": "1d"}, "bc"),
+        ("replaced", {"x": "0s", "y": "0s"}, "xy"),
+        ("all that is left removed", {"a": "0s"}, ""),
+    ],
+)
+async def test_who_waits_for_the_second_step_gets_what_the_edit_leaves_and_nothing_twice(
+    world: World, sent: Any, case: str, after: dict[str, str], comes: str
+) -> None:
+    await waits_for_b(world, sent)
+
+    await world.sequence(version=2, published=steps(**after))
+    came = await story(world, sent, after)
+
+    assert "".join(came) == comes, case
+
+
+async def test_a_step_that_was_removed_leads_to_the_next_one_whose_delay_counts_from_the_same_moment(
+    world: World, sent: Any
+) -> None:
+    entered = await waits_for_b(world, sent)
+    base = (await world.row(entered))["base_active"]
+
+    await world.sequence(version=2, published=steps(a="0s", c="5d"))
+    await world.go("planner")
+    row = await world.row(entered)
+
+    assert (row["step_id"], row["base_active"], row["due_active"]) == ("c", base, base + timedelta(days=5))
+
+
+async def test_content_that_changed_is_what_is_sent_to_who_waits(world: World) -> None:
+    await world.sequence(published=steps(a="0s"))
+    await world.contacts("c")
+    await world.enroll("c")
+    changed = steps(a="0s")
+    changed["steps"][0]["message"]["text"] = "Another text"
+
+    await world.sequence(version=2, published=changed)
+    await world.go("planner")
+    (row,) = await world.claim()
+
+    assert (row.version, row.effective) == (2, 2)
+
+
+async def test_two_edits_in_a_row_are_followed_as_one_that_ends_where_they_end(world: World, sent: Any) -> None:
+    entered = await waits_for_b(world, sent)
+
+    await world.sequence(version=2, published=steps(a="0s", c="1d"))
+    await world.sequence(version=3, published=steps(**BEFORE))
+    await world.go("planner")
+
+    assert ((await world.row(entered))["step_id"], (await world.row(entered))["version"]) == ("b", 3)
+
+
+async def test_of_two_edits_the_first_may_have_moved_somebody_on_for_good(world: World, sent: Any) -> None:
+    entered = await waits_for_b(world, sent)
+
+    await world.sequence(version=2, published=steps(a="0s", c="1d"))
+    await world.go("planner")
+    await world.sequence(version=3, published=steps(**BEFORE))
+    await world.go("planner")
+
+    assert (await world.row(entered))["step_id"] == "c"
+
+
+async def test_an_edit_while_paused_counts_from_the_resume_on(world: World) -> None:
+    await world.sequence(published=steps(a="9d", b="1d"))
+    (entered,) = await world.enroll("c")
+    await world.pause()
+    await world.pause(version=2, published=steps(a="1h", b="1d"))
+    await world.go("planner")
+    await world.resume(resumed=LONG_AGO + timedelta(days=3), version=2, published=steps(a="1h", b="1d"))
+    await world.go("planner")
+
+    row = await world.row(entered)
+
+    assert (row["step_id"], row["due_active"]) == ("a", LONG_AGO + timedelta(hours=1))
+    assert len(await world.claim()) == 1
+
+
+async def test_a_send_in_flight_is_finished_as_it_was_and_goes_on_in_the_new_version(world: World, sent: Any) -> None:
+    await world.sequence(published=steps(a="0s", b="9d"))
+    await world.contacts("c")
+    (entered,) = await world.enroll("c")
+    (row,) = await world.claim()
+    await world.sequence(version=2, published=steps(z="0s", a="0s", c="1d", b="9d"))
+    await world.go("planner")
+
+    await world.book(sent(row, "b"))
+    await world.go("planner")
+
+    assert ((await world.row(entered))["step_id"], (await world.row(entered))["version"]) == ("c", 2)
+    assert await world.outcomes() == [("a", "sent")]
+
+
+@pytest.mark.parametrize("after", [{"b": "1d"}, {"b": "1d", "a": "0s"}], ids=["removed", "moved behind"])
+async def test_a_step_that_was_taken_away_while_it_was_sent_is_not_sent_again(
+    world: World, sent: Any, after: dict[str, str]
+) -> None:
+    await world.sequence(published=steps(a="0s", b="9d"))
+    await world.contacts("c")
+    await world.enroll("c")
+    (row,) = await world.claim()
+    await world.sequence(version=2, published=steps(**after))
+
+    await world.book(sent(row, "b"))
+    await world.go("planner")
+
+    assert await story(world, sent, after) == (["b"] if "a" not in after else [])
+
+
+async def test_a_message_that_is_tried_again_keeps_version_and_channel(world: World, booking: Any) -> None:
+    await world.sequence(published=steps(a="0s", b="9d"))
+    await world.contacts("c")
+    await world.enroll("c")
+    (row,) = await world.claim()
+    await world.book(booking(row, "retry", retry_after=timedelta()))
+    moved = steps(a="0s", b="9d")
+    moved["steps"][0]["message"] = {"channel": "webhook", "url": "https://crm.example/hook", "json": {}}
+
+    await world.sequence(version=2, published=moved)
+    await world.go("planner")
+    (again,) = await world.claim()
+
+    assert (again.version, again.lane, again.attempt) == (1, "email:", 2)
+    assert again.effective == 2
+
+
+async def test_who_has_finished_before_an_edit_adds_steps_gets_none_of_them(world: World, sent: Any) -> None:
+    await world.sequence(published=steps(a="0s"))
+    await world.contacts("c")
+    await world.enroll("c")
+    (row,) = await world.claim()
+    await world.book(sent(row, notice=b'{"type": "StepsFinished.v1"}'))
+
+    await world.sequence(version=2, published=steps(a="0s", b="0s"))
+    await world.go("planner")
+
+    assert await world.rows("pending") == 0
