@@ -22,6 +22,7 @@ TOPICS: Final = (
 )
 POLL_SECONDS: Final = 0.02
 WAIT_SECONDS_MAX: Final = 60.0
+TO_MINUTES: Final = 5
 
 Pair = tuple[str, str]
 """A sequence and a contact."""
@@ -100,8 +101,8 @@ class Seen:
 
 
 def since(passed: timedelta) -> str:
-    """`0`, `2h`, `1d3h`, `45m`: to the minute, for the clock goes on while the services work."""
-    minutes = round(passed / timedelta(minutes=1))
+    """`0`, `2h`, `1d3h`, `45m`: to five minutes, for the clock goes on while the services work."""
+    minutes = TO_MINUTES * round(passed / timedelta(minutes=TO_MINUTES))
     sign, minutes = ("-", -minutes) if minutes < 0 else ("", minutes)
     days, minutes = divmod(minutes, 24 * 60)
     hours, minutes = divmod(minutes, 60)
