@@ -124,13 +124,13 @@ async def moves_east(c: Case) -> None:
     await c.until("2d")
 
 
-@case("a contact moves while its message waits for the opening: later", ada="a 1d1h · completed 1d1h")
+@case("a contact moves while its message waits for the opening: later", ada="a 14h30m · completed 14h30m")
 async def moves_west(c: Case) -> None:
     await c.launch(A, delivery=_open("05:00", "06:00"))
     await c.record("ada", timezone="Asia/Tokyo")
     await c.enroll("ada")
     await c.until("1h")
-    await c.record("ada", timezone="America/New_York")
+    await c.record("ada", timezone="Asia/Kolkata")
     await c.until("2d")
 
 
