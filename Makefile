@@ -63,6 +63,12 @@ e2e: venv ## tests of the whole, across all services
 cases: venv ## what the words mean: every case on real Kafka and Postgres, expected and seen, as tables
 	@$(RUN) -m testkit.cases $(ARGS)
 
+HISTORIES ?= 500
+
+.PHONY: histories
+histories: venv ## random histories of the real services beside a model of what the words mean; HISTORIES=500
+	@SLUICE_HISTORIES=$(HISTORIES) $(RUN) -m tools.run_tests tests/histories -s $(ARGS)
+
 # Checks
 
 .PHONY: lint

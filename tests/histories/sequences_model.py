@@ -1,0 +1,196 @@
+"""What the service `sequences` must say, from what it hears: its states are exact, whatever the order of topics."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sluice_contracts.base import parse_timestamp
+
+from tests.histories.reference import ActiveClock, Version, version_of
+from tests.pump.topics import Record
+
+SLACK = timedelta(milliseconds=2)
+Answer = tuple[str, Any]
+"""`accepted` with the result, or `rejected` with the code."""
+
+
+@dataclass
+class SequenceModel:
+    """One sequence."""
+
+    sequence_id: str
+    status: str = "draft"
+    epoch: int = 0
+    revision: int = 0
+    draft: dict[str, Any] | None = None
+    published: dict[str, Any] | None = None
+    version: int | None = None
+    versions: dict[int, Version] = field(default_factory=dict)
+    resumes: bool = False
+    """A resume waits for receipts."""
+    closed: bool = False
+    halted: bool = False
+    clock: ActiveClock = field(default_factory=ActiveClock)
+    state: dict[str, Any] = field(default_factory=dict)
+    """The newest that was said."""
+    gone: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """All receipts of the pause are in."""
+        return self.closed and self.halted
+
+    def next_epoch(self) -> None:
+        """A new one: nothing of it is in yet."""
+        self.epoch += 1
+        self.resumes = self.closed = self.halted = False
+
+
+@dataclass
+class SequencesModel:
+    """All of them."""
+
+    known: dict[str, SequenceModel] = field(default_factory=dict)
+    expected: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Events by sequence, as type and status."""
+    answers: dict[str, Answer] = field(default_factory=dict)
+    """By command: what it must be, every time."""
+    published: list[tuple[str, Version]] = field(default_factory=list)
+    """Versions that are new since somebody looked."""
+
+    def hear(self, record: Record) -> None:
+        """Take a record in."""
+        kind, data, name = record.type, record.data, record.name
+        if kind.endswith("Sequence"):
+            command = record.envelope["id"]
+            if command not in self.answers:
+                self.answers[command] = getattr(self, f"_{kind}")(self.known.get(name), data)
+        elif kind in ("EntryClosed", "SequenceHalted"):
+            self._receipt(self.known[name], kind, data["epoch"])
+
+    def _SaveSequence(self, one: SequenceModel | None, data: dict[str, Any]) -> Answer:  # noqa: N802
+        if one is None:
+            one = self.known[data["sequence_id"]] = SequenceModel(data["sequence_id"])
+        if one.status == "deleted":
+            return "rejected", "deleted"
+        one.revision += 1
+        one.draft = None if data["definition"] == one.published else data["definition"]
+        self._say(one, "SequenceSaved")
+        return "accepted", {"revision": one.revision, "status": one.status}
+
+    def _PublishSequence(self, one: SequenceModel | None, _: dict[str, Any]) -> Answer:  # noqa: N802
+        if one is None:
+            return "rejected", "not_found"
+        if one.status == "deleted":
+            return "rejected", "deleted"
+        if one.draft is None:
+            return "accepted", {"version": one.version}
+        one.version = (one.version or 0) + 1
+        one.published, one.draft = one.draft, None
+        one.status = "paused" if one.status == "paused" else "active"
+        one.versions[one.version] = version_of(one.version, one.published)
+        self.published.append((one.sequence_id, one.versions[one.version]))
+        self._say(one, "SequencePublished")
+        return "accepted", {"version": one.version}
+
+    def _PauseSequence(self, one: SequenceModel | None, data: dict[str, Any]) -> Answer:  # noqa: N802
+        if one is None:
+            return "rejected", "not_found"
+        if one.status in ("draft", "deleted"):
+            return "rejected", "wrong_state" if one.status == "draft" else "deleted"
+        if one.status == "active":
+            one.next_epoch()
+            one.status = "paused"
+            self._say(one, "SequencePaused")
+        else:
+            one.resumes = False
+            if one.stopped:
+                self._say(one, "SequenceStopped")
+        return "accepted", {"epoch": one.epoch}
+
+    def _ResumeSequence(self, one: SequenceModel | None, data: dict[str, Any]) -> Answer:  # noqa: N802
+        if one is None:
+            return "rejected", "not_found"
+        if one.status in ("draft", "deleted"):
+            return "rejected", "wrong_state" if one.status == "draft" else "deleted"
+        if one.status == "active":
+            return "accepted", {"epoch": one.epoch}
+        one.resumes = True
+        coming = one.epoch + 1
+        self._resume(one)
+        return "accepted", {"epoch": coming}
+
+    def _DeleteSequence(self, one: SequenceModel | None, _: dict[str, Any]) -> Answer:  # noqa: N802
+        if one is None:
+            return "rejected", "not_found"
+        if one.status != "deleted":
+            one.next_epoch()
+            one.status = "deleted"
+            self._say(one, "SequenceDeleted")
+        return "accepted", {"epoch": one.epoch}
+
+    def _receipt(self, one: SequenceModel, kind: str, epoch: int) -> None:
+        """The first of an epoch counts; the last of a pause says that it holds."""
+        if epoch != one.epoch:
+            return
+        was = one.stopped
+        if kind == "EntryClosed":
+            one.closed = True
+        else:
+            one.halted = True
+        if one.status == "paused" and one.stopped and not was:
+            self._say(one, "SequenceStopped")
+            self._resume(one)
+
+    def _resume(self, one: SequenceModel) -> None:
+        if one.resumes and one.stopped:
+            one.next_epoch()
+            one.status = "active"
+            self._say(one, "SequenceResumed")
+
+    def _say(self, one: SequenceModel, kind: str) -> None:
+        self.expected[one.sequence_id].append(f"{kind} {one.status} e{one.epoch} v{one.version} r{one.revision}")
+
+    def said(self, record: Record) -> None:
+        """A state was said: it is the one expected, or the present one again."""
+        one = self.known[record.name]
+        if record.value is None:
+            assert one.status == "deleted", f"a tombstone of {record.name}, which is {one.status}"
+            one.gone = True
+            return
+        state = record.data
+        if one.state and state["state_version"] <= one.state["state_version"]:
+            assert state == one.state, f"an old state was said again: {state} after {one.state}"
+            return
+        said = f"{record.type} {state['status']} e{state['epoch']} v{state.get('version')} r{state['revision']}"
+        wanted = self.expected[one.sequence_id].pop(0) if self.expected[one.sequence_id] else None
+        assert said == wanted, f"{one.sequence_id}: said {said}, should say {wanted}"
+        one.state = state
+        self._time(one, record.type, state)
+
+    def _time(self, one: SequenceModel, kind: str, state: dict[str, Any]) -> None:
+        if kind == "SequencePaused":
+            one.clock.paused_at = _at(state, "paused_at")
+        elif kind == "SequenceResumed":
+            paused = one.clock.paused_at
+            assert paused is not None
+            assert paused == _at(state, "paused_at")
+            one.clock.pauses.append((paused, _at(state, "resumed_at")))
+            one.clock.paused_at = None
+        shifted = sum((resumed - paused for paused, resumed in one.clock.pauses), timedelta())
+        assert abs(shifted - timedelta(seconds=state["clock_offset_seconds"])) < SLACK
+
+    def check_quiet(self) -> None:
+        """Nothing is owed any more."""
+        for one in self.known.values():
+            assert not self.expected[one.sequence_id], f"{one.sequence_id} has not said {self.expected}"
+            if one.status == "paused":
+                assert one.stopped, f"{one.sequence_id} never stopped"
+                assert not one.resumes
+            if one.status == "deleted":
+                assert one.gone, f"the erasure of {one.sequence_id} never ends"
+
+
+def _at(state: dict[str, Any], name: str) -> datetime:
+    return parse_timestamp(state[name])
