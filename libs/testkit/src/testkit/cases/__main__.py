@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import logging
 import signal
 import sys
@@ -40,6 +41,11 @@ QUICK: Final = {
     "SLUICE_SINK_KEEP_BODIES": "true",
     "SLUICE_UNKNOWN_WAIT_SECONDS": "600",
 }
+
+SENDERS: Final = ("first", "second", "third", "slow-1", "slow-2")
+SLOW: Final = ("slow-1", "slow-2")
+PERIOD_SECONDS: Final = 3_600
+"""The slow ones send once an hour."""
 
 Outcome = tuple[Script, dict[str, str], str]
 """A script, what was seen by line, and why it was not played to its end."""
@@ -97,14 +103,15 @@ async def _run(stack: Stack, scripts: Sequence[Script], console: Console) -> tup
         await clocks.install(conn, SERVICES)
         movable = MovableClock(conn)
         await movable.set(min(script.start for script in scripts))
-        stack.start(services=True, prepare=False, senders=2, env=QUICK, progress=progress)
+        env = QUICK | _senders(stack.addresses.sink_smtp)
+        stack.start(services=True, prepare=False, senders=2, env=env, progress=progress)
         async with Sluice(stack.addresses.kafka, actor="cases", seconds_max=60.0) as sluice:
             stage = Stage(
                 stack=stack,
                 sluice=sluice,
                 asker=Asker(sluice.transport, source="cases", actor="cases"),
                 clock=movable,
-                quiet=Quiet(looking, sluice, SERVICES),
+                quiet=Quiet(looking, sluice, SERVICES, period_seconds=PERIOD_SECONDS),
                 seen=Seen(),
             )
             console.print(f"playing {len(scripts)} cases", highlight=False)
@@ -112,6 +119,16 @@ async def _run(stack: Stack, scripts: Sequence[Script], console: Console) -> tup
             outcomes = await _play(stage, scripts)
             await stage.asker.stop()
             return outcomes, monotonic() - began
+
+
+def _senders(smtp: str) -> dict[str, str]:
+    """Named senders for the cases that suspend or slow down one."""
+    host, _, port = smtp.rpartition(":")
+    account = {"channel": "email", "host": host, "port": int(port), "from": "sender@example.org"}
+    return {
+        "SLUICE_SENDERS": json.dumps(dict.fromkeys(SENDERS, account)),
+        "SLUICE_RATES": json.dumps({f"email:{name}": 1 / PERIOD_SECONDS for name in SLOW}),
+    }
 
 
 async def _play(stage: Stage, scripts: Sequence[Script]) -> list[Outcome]:

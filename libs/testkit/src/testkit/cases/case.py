@@ -12,7 +12,7 @@ from sluice import CommandRefused
 from sluice_contracts import envelope
 from sluice_contracts.base import Command, Message, parse_after
 from sluice_contracts.contacts import ContactCreated, ContactOptedOut, ContactReplied, ContactUpdated
-from sluice_contracts.delivery import ResolveMessage
+from sluice_contracts.delivery import ResolveMessage, RestoreDelivery, SuspendDelivery
 from sluice_contracts.enrollment import EnrollContact, RemoveContact
 from sluice_contracts.sequences import (
     DeleteSequence,
@@ -177,6 +177,15 @@ class Case:
         """Decide an unknown message by hand."""
         message_id = self.message(name, step_id, sequence=sequence)
         await self.ask(ResolveMessage(message_id=message_id, outcome=outcome))
+        await self.settled()
+
+    async def suspend(self, scope: str) -> None:
+        """Until its receipt is there."""
+        await self.ask(SuspendDelivery(scope=scope))
+        await self.settled()
+
+    async def restore(self, scope: str) -> None:
+        await self.ask(RestoreDelivery(scope=scope))
         await self.settled()
 
     # -- outside

@@ -30,7 +30,19 @@ select
         where p.lane is null and g.version is not null and g.status <> 'deleted') as unplanned,
     (select count(*) from delivery.pending p join delivery.gate g using (sequence_id)
         where g.open and p.token is null and p.lane not like 'withheld:%'
-            and p.due_active <= {clock} - g.clock_offset and {sendable}) as due
+            and p.due_active <= {clock} - g.clock_offset and {open}) as due
+"""
+
+# What a suspension or a rate holds up is not due. A lane is free again when its rate has filled up to one send.
+_OPEN: Final = """
+not exists (
+    select from delivery.scope s
+    where s.status <> 'running' and s.scope in
+        ('all', 'channel:' || split_part(p.lane, ':', 1), 'sender:' || split_part(p.lane, ':', 2))
+) and not exists (
+    select from delivery.lane_rate r
+    where r.lane = p.lane and r.spent_until + make_interval(secs => {period}) > {clock}
+)
 """
 
 _NEXT: Final = """
@@ -39,6 +51,11 @@ select min(at) from (
     from delivery.pending p join delivery.gate g using (sequence_id)
     where g.open and p.token is null and p.lane is not null and p.lane not like 'withheld:%'
         and p.due_active > {clock} - g.clock_offset
+    union all
+    select min(r.spent_until + make_interval(secs => {period}))
+    from delivery.lane_rate r where r.spent_until + make_interval(secs => {period}) > {clock} and exists (
+        select from delivery.pending p join delivery.gate g using (sequence_id) where g.open and p.lane = r.lane
+    )
     union all
     select min(resume_at) from sequences.sequence where status = 'paused' and resume_at > {clock}
 ) as moments
@@ -57,13 +74,16 @@ class TooBusy(Exception):
 
 
 class Quiet:
-    """Looks into every schema, as a superuser, and compares what was read with what stands on the topics."""
+    """Looks into every schema, as a superuser, and compares what was read with what stands on the topics.
 
-    def __init__(self, conn: Connection, sluice: Sluice, schemas: Sequence[str], *, sendable: str = "true") -> None:
+    `period_seconds` is what lies between two sends of a lane that has a rate.
+    """
+
+    def __init__(self, conn: Connection, sluice: Sluice, schemas: Sequence[str], *, period_seconds: int) -> None:
         self._conn = conn
         self._sluice = sluice
         self._schemas = list(schemas)
-        self._sendable = sendable
+        self._period_seconds = period_seconds
 
     async def wait(self) -> None:
         """Return once nothing is left to do; TooBusy where that takes too long."""
@@ -82,7 +102,7 @@ class Quiet:
         for schema in self._schemas:
             left[f"{schema}.outbox"] = await self._conn.fetchval(_OUTBOX.format(schema=schema))
         for prefix, statement in (("delivery", _DELIVERY), ("enrollment", _ENROLLMENT)):
-            row = await self._conn.fetchrow(statement.format(clock=CLOCK, sendable=self._sendable))
+            row = await self._conn.fetchrow(self._filled(statement))
             left |= {f"{prefix}.{what}": count for what, count in dict(row or {}).items()}
         if not any(left.values()):
             left["unread"] = await self._unread()
@@ -90,8 +110,12 @@ class Quiet:
 
     async def next_due(self) -> datetime | None:
         """When something becomes due by itself; None where nothing ever does."""
-        moment: datetime | None = await self._conn.fetchval(_NEXT.format(clock=CLOCK))
+        moment: datetime | None = await self._conn.fetchval(self._filled(_NEXT))
         return moment
+
+    def _filled(self, statement: str) -> str:
+        filled = {"clock": CLOCK, "period": self._period_seconds}
+        return statement.format(open=_OPEN.format(**filled), **filled)
 
     async def _unread(self) -> int:
         read = {

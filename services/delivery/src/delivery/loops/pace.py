@@ -13,6 +13,8 @@ from delivery.store import rates
 
 WORTHWHILE_SECONDS: Final = 0.05
 """A claim is made for at least so much of the rate, or for one message: so a claim is worth its price."""
+ASK_SECONDS_MAX: Final = 1.0
+"""So soon a slow lane is asked again: another process may have given something back meanwhile."""
 TRIAL_RATE: Final = Rate(1.0)
 TRIAL_HELD_MAX: Final = 2
 """What one process lets through of a lane on trial: a trickle, however long each send takes."""
@@ -86,7 +88,8 @@ class Pace:
             if taken.get(lane, 0) >= allowed:
                 wanted = max(1.0, min(rate.burst, rate.per_second * WORTHWHILE_SECONDS))
                 left = rate.available(spent_until[lane], now=now)
-                self._ask_at[lane] = self._monotonic() + max(0.0, wanted - left) / rate.per_second
+                fills = max(0.0, wanted - left) / rate.per_second
+                self._ask_at[lane] = self._monotonic() + min(fills, ASK_SECONDS_MAX)
         if spent_until:
             await rates.spend(conn, spent_until)
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from testkit.cases.case import Script
-from testkit.cases.tables import clock, edit, entry, removal, unknown, window
+from testkit.cases.tables import clock, edit, entry, removal, suspension, unknown, window
 
 SCRIPTS: Final[tuple[Script, ...]] = (
     *clock.SCRIPTS,
@@ -11,6 +11,7 @@ SCRIPTS: Final[tuple[Script, ...]] = (
     *entry.SCRIPTS,
     *removal.SCRIPTS,
     *window.SCRIPTS,
+    *suspension.SCRIPTS,
     *unknown.SCRIPTS,
 )
 TABLES: Final = tuple(dict.fromkeys(script.table for script in SCRIPTS))
