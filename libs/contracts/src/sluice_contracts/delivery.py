@@ -196,4 +196,5 @@ class DeliveryRestored(Event):
 
     scope: Scope
     epoch: Count
+    reason: Text | None = None
     restored_at: Timestamp

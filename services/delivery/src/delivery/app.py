@@ -41,6 +41,7 @@ async def plan(settings: DeliverySettings) -> None:
                 health,
                 halt_wait_seconds=settings.halt_wait_seconds,
                 unknown_wait_seconds=settings.unknown_wait_seconds,
+                breaker=settings.breaker_limits,
             ),
             drain_seconds_max=settings.drain_seconds_max,
         )

@@ -7,6 +7,7 @@ from chassis.settings import ServiceSettings
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from delivery.channels.settings import UNSUBSCRIBE_SECRET_LENGTH_MIN, webhook_key
+from delivery.domain.breaker import Limits
 from delivery.domain.message import UNKNOWN_WAIT_SECONDS
 
 SCHEMA: Final = "delivery"
@@ -47,6 +48,18 @@ class DeliverySettings(ServiceSettings):
             webhook_key(value)
         return value
 
+    breaker: bool = True
+    """Whether a channel or a sender whose provider keeps failing is suspended by itself, and tried out later."""
+    breaker_ratio: float = Field(default=0.5, gt=0, le=1)
+    """So large a share of the attempts …"""
+    breaker_count_min: int = Field(default=20, ge=1)
+    """… of at least so many …"""
+    breaker_window_seconds: float = Field(default=30.0, ge=1, le=300)
+    """… within this time must have failed."""
+    breaker_rest_seconds: float = Field(default=10.0, gt=0)
+    """How long it rests before it is tried out; doubled where that fails."""
+    breaker_rest_seconds_max: float = Field(default=300.0, gt=0)
+
     @model_validator(mode="after")
     def _lease_has_room(self) -> "DeliverySettings":
         if self.lease_margin_seconds >= self.lease_seconds_max:
@@ -57,6 +70,19 @@ class DeliverySettings(ServiceSettings):
     def gate_staleness_seconds_max(self) -> float:
         """How long after the last confirmed heartbeat a sender goes on: what a heartbeat may be late is taken off."""
         return self.control_staleness_seconds_max - BEAT_AGE_SECONDS_MAX
+
+    @property
+    def breaker_limits(self) -> Limits | None:
+        """What the breaker goes by; None where there is none."""
+        if not self.breaker:
+            return None
+        return Limits(
+            ratio=self.breaker_ratio,
+            count_min=self.breaker_count_min,
+            window_seconds=self.breaker_window_seconds,
+            rest_seconds=self.breaker_rest_seconds,
+            rest_seconds_max=max(self.breaker_rest_seconds, self.breaker_rest_seconds_max),
+        )
 
     @property
     def halt_wait_seconds(self) -> float:

@@ -4,6 +4,7 @@ import asyncpg
 import pytest
 from chassis.pool import Pool
 from delivery.store import (
+    attempts,
     booking,
     books,
     claiming,
@@ -29,6 +30,7 @@ from delivery.store import (
 pytestmark = pytest.mark.stack
 
 MODULES = (
+    attempts,
     booking,
     books,
     claiming,

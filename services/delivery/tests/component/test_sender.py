@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 from delivery.channels.base import Outgoing, Result
-from delivery.loops import outcomes
+from delivery.domain.breaker import Limits
+from delivery.domain.rate import Rate
+from delivery.loops import outcomes, pace, tally
+from delivery.loops.breaker import Breaker
 from delivery.store import claiming, locks
 
 from services.delivery.tests.component.senders import FakeChannel, process, until
@@ -159,6 +162,41 @@ async def test_a_named_senders_messages_leave_by_it_alone_and_wait_where_nobody_
 
     assert (channel.texts, promo.texts) == (["Hello Ada"], ["promo"])
     assert (await world.row(entered))["attempt"] == 0
+
+
+async def test_a_provider_that_fails_is_left_alone_tried_with_a_trickle_and_gets_all_when_it_is_back(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "TRIAL_RATE", Rate(20.0))
+    monkeypatch.setattr(tally, "TELL_SECONDS", 0.02)
+    channel = FakeChannel(answers=[Result.retry("http_503", "busy", after_seconds=0.0)] * 10_000)
+    await set_up(world, *[f"c{number}" for number in range(60)])
+    breaker = Breaker(world, limits=Limits(rest_seconds=0.5))
+    told: list[Any] = []
+
+    async def said(kind: str) -> bool:
+        await breaker.go_round()
+        await world.halter.go_round()
+        told.extend(await world.said())
+        return any(one.type == kind for one in told)
+
+    async def in_full() -> bool:
+        await breaker.go_round()
+        sent = await world.rows("message", "outcome = 'sent' having count(*) = 60")
+        return bool(sent and await world.rows("scope", "status = 'running' and not trial"))
+
+    async with process(world, channel, room=8) as running:
+        await until(lambda: said("DeliverySuspended"))
+        left_alone = channel.begun
+        await until(lambda: said("DeliveryRestored"))
+        tried = channel.begun - left_alone
+        channel.answers.clear()
+        await until(in_full)
+        await running.end()
+
+    assert left_alone >= 20
+    assert tried <= 4
+    assert await world.books() == {"planned": 60, "sent": 60}
 
 
 async def test_told_to_stop_it_finishes_what_has_left_and_claims_nothing_more(world: World) -> None:

@@ -13,9 +13,10 @@ LATER = NOON + timedelta(minutes=1)
 CAUSE = Cause("tests", "1")
 OTHER = Cause("tests", "2")
 SUSPEND = SuspendDelivery(scope="channel:email", reason="bounces")
-RESTORE = RestoreDelivery(scope="channel:email")
+RESTORE = RestoreDelivery(scope="channel:email", reason="mended")
 SUSPENDING = Scope("channel:email", Status.SUSPENDING, 1, NOON, "bounces", 3, cause=CAUSE.to_dict())
 SUSPENDED = replace(SUSPENDING, status=Status.SUSPENDED, halted_at=LATER, changed_at=LATER)
+WAITS = {"cause": OTHER.to_dict(), "reason": "mended"}
 RUNNING = Scope("channel:email", Status.RUNNING, 2, LATER)
 
 
@@ -42,7 +43,7 @@ def test_suspending_again_cancels_a_restore_that_waits_and_its_receipt_stays_owe
 
     again = suspend(asked.state, SUSPEND, in_flight=0, cause=OTHER, now=LATER)
 
-    assert (asked.result, asked.messages, asked.state.restore) == ({"epoch": 2}, (), OTHER.to_dict())
+    assert (asked.result, asked.messages, asked.state.restore) == ({"epoch": 2}, (), WAITS)
     assert (again.state, again.messages, again.result) == (SUSPENDING, (), {"epoch": 1})
 
 
@@ -50,7 +51,7 @@ def test_a_receipt_is_given_once_and_with_it_a_restore_that_waited() -> None:
     halted = halt(SUSPENDING, halted_at=LATER)
     assert halted.state is not None
 
-    restored = complete_restore(halted.state, OTHER.to_dict(), now=LATER)
+    restored = complete_restore(halted.state, WAITS, now=LATER)
 
     assert halted.state == SUSPENDED
     assert [type(one) for one in halted.messages] == [DeliverySuspended]
@@ -64,7 +65,7 @@ def test_restoring_opens_under_a_higher_epoch() -> None:
     restored = restore(SUSPENDED, RESTORE, cause=OTHER, now=LATER)
 
     assert (restored.state, restored.result) == (RUNNING, {"epoch": 2})
-    assert restored.messages == (DeliveryRestored(scope="channel:email", epoch=2, restored_at=LATER),)
+    assert restored.messages == (DeliveryRestored(scope="channel:email", epoch=2, reason="mended", restored_at=LATER),)
 
 
 @pytest.mark.parametrize("scope", [None, RUNNING])

@@ -14,6 +14,8 @@ ALL: Final = "all"
 CHANNELS: Final = frozenset({"email", "webhook", "whatsapp"})
 """What a definition may name. Senders are named in the settings of senders, so any name of one may be right."""
 
+ON_TRIAL: Final = "on trial: a trickle is let through, to find out whether it is over"
+
 
 class Status(StrEnum):
     """Where a scope stands; `suspending` until its receipt is given."""
@@ -36,7 +38,7 @@ class Scope:
     halted_at: datetime | None = None
     cause: Mapping[str, Any] | None = None
     restore: Mapping[str, Any] | None = None
-    """The cause of a restore that waits for the receipt."""
+    """A restore that waits for the receipt: its `cause` and its `reason`."""
     breaker: bool = False
     """Suspended, or on trial, by the breaker: a person's word takes it out of its hands."""
     trial: bool = False
@@ -84,14 +86,14 @@ def restore(scope: Scope | None, command: RestoreDelivery, *, cause: Cause, now:
     known = _known(scope, command.scope, now=now)
     match known.status:
         case Status.RUNNING:
-            ended = replace(known, breaker=False, trial=False, changed_at=now) if known.trial else None
-            return Decision(ended, result={"epoch": known.epoch})
+            return Decision(recover(known, now=now) if known.trial else None, result={"epoch": known.epoch})
         case Status.SUSPENDING:
-            asked = replace(known, restore=known.restore or cause.to_dict(), breaker=False)
+            wanted = {"cause": cause.to_dict(), "reason": command.reason}
+            asked = replace(known, restore=known.restore or wanted, breaker=False)
             return Decision(asked, result={"epoch": known.epoch + 1})
         case Status.SUSPENDED:
             opened = reopen(known, now=now)
-            return Decision(opened, (_restored(opened),), result={"epoch": opened.epoch})
+            return Decision(opened, (_restored(opened, command.reason),), result={"epoch": opened.epoch})
 
 
 def halt(scope: Scope, *, halted_at: datetime) -> Decision[Scope]:
@@ -109,13 +111,18 @@ def complete_restore(scope: Scope, asked: Mapping[str, Any] | None, *, now: date
     if asked is None:
         return Decision()
     opened = reopen(scope, now=now)
-    return Decision(opened, (_restored(opened),))
+    return Decision(opened, (_restored(opened, asked["reason"]),))
 
 
 def try_out(scope: Scope, *, now: datetime) -> Decision[Scope]:
     """Restore what the breaker has suspended, for a trickle that finds out whether it is over."""
     opened = replace(reopen(scope, now=now), breaker=True, trial=True, rest_seconds=scope.rest_seconds)
-    return Decision(opened, (_restored(opened),))
+    return Decision(opened, (_restored(opened, ON_TRIAL),))
+
+
+def recover(scope: Scope, *, now: datetime) -> Scope:
+    """A scope on trial, running in full; its epoch stays, for nothing that was said of it changes."""
+    return replace(scope, breaker=False, trial=False, rest_seconds=0.0, changed_at=now)
 
 
 def close(scope: Scope, *, reason: str | None, in_flight: int, cause: Cause, now: datetime) -> Scope:
@@ -143,5 +150,5 @@ def _known(scope: Scope | None, name: str, *, now: datetime) -> Scope:
     return scope or Scope(scope=name, status=Status.RUNNING, epoch=0, changed_at=now)
 
 
-def _restored(scope: Scope) -> DeliveryRestored:
-    return DeliveryRestored(scope=scope.scope, epoch=scope.epoch, restored_at=scope.changed_at)
+def _restored(scope: Scope, reason: str | None) -> DeliveryRestored:
+    return DeliveryRestored(scope=scope.scope, epoch=scope.epoch, reason=reason, restored_at=scope.changed_at)

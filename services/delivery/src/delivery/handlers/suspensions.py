@@ -33,6 +33,6 @@ async def give_scopes(tx: Tx, *, lapsed: Sequence[tuple[str, int]] = ()) -> int:
             tx.say(message, Cause(**one.cause))
         for message in reopened.messages:
             assert one.restore is not None
-            tx.say(message, Cause(**one.restore))
+            tx.say(message, Cause(**one.restore["cause"]))
     await scopes.save(tx.conn, states)
     return len(halted)

@@ -23,6 +23,7 @@ from delivery.loops.contents import Contents, NoContent
 from delivery.loops.control import Control
 from delivery.loops.outcomes import Outcomes, ending_of
 from delivery.loops.pace import Pace
+from delivery.loops.tally import Tally
 from delivery.store.claiming import Claimed
 
 log = structlog.get_logger()
@@ -109,6 +110,7 @@ class Sender:
             pace=self._pace,
             monotonic=monotonic,
         )
+        self._tally = Tally(pool, owner=owner, lanes=list(self._lanes), health=health)
         self._room_woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -116,6 +118,7 @@ class Sender:
         sent = asyncio.Event()
         async with AsyncExitStack() as channels, asyncio.TaskGroup() as group:
             booker = group.create_task(self._booker.run(sent, more_comes=self._is_sending))
+            group.create_task(self._tally.run(sent))
             for lane in self._lanes.values():
                 await lane.channel.open()
                 channels.push_async_callback(lane.channel.close)
@@ -257,6 +260,7 @@ class Sender:
 
     def _end(self, lane: Lane, row: Claimed, result: Result) -> None:
         """Note how a claim ended; the booker writes it with others."""
+        self._tally.note(row.lane, result)
         ending = ending_of(row, result, idempotent=lane.channel.idempotent)
         self._booker.take(self._outcomes.booking(row, ending, result, now=self._control.now()))
         self._leave(row, tried=True)

@@ -15,6 +15,16 @@ select scope, status, epoch, changed_at, reason, in_flight, halted_at, cause, re
 from scope where scope = any($1::text[]) order by scope for update
 """
 
+_ALL: Final = """
+select scope, status, epoch, changed_at, reason, in_flight, halted_at, cause, restore, breaker, trial, rest_seconds
+from scope
+"""
+
+_LOCK_ALL: Final = """
+select scope, status, epoch, changed_at, reason, in_flight, halted_at, cause, restore, breaker, trial, rest_seconds
+from scope order by scope for update
+"""
+
 _LOCK_OWED: Final = """
 select scope, status, epoch, changed_at, reason, in_flight, halted_at, cause, restore, breaker, trial, rest_seconds
 from scope where status = 'suspending' order by scope for update
@@ -63,6 +73,11 @@ class Narrowed(NamedTuple):
 async def lock(conn: Conn, scopes: Sequence[str]) -> dict[str, Scope]:
     """Lock these scopes, as far as they are known."""
     return {row["scope"]: _scope(row) for row in await conn.fetch(_LOCK, scopes)}
+
+
+async def load(conn: Conn, *, lock: bool) -> dict[str, Scope]:
+    """Every scope that was ever suspended, locked or as it is at this moment."""
+    return {row["scope"]: _scope(row) for row in await conn.fetch(_LOCK_ALL if lock else _ALL)}
 
 
 async def lock_owed(conn: Conn) -> list[Scope]:
