@@ -27,6 +27,7 @@ class Storm:
         self.booking = booking
         self.chance = chance
         self.numbers = itertools.count()
+        self.versions = itertools.count(2)
         self.entered: list[tuple[str, str, str]] = []
         self.epoch = dict.fromkeys(SEQUENCES, 0)
         self.version = dict.fromkeys(SEQUENCES, 1)
@@ -61,7 +62,15 @@ class Storm:
         self.epoch[sequence_id] += 1
         await self.world.pause(sequence_id, **self.state(sequence_id))
         self.epoch[sequence_id] += 1
-        await self.world.resume(sequence_id, **self.state(sequence_id), resumed=NOON + timedelta(seconds=1))
+        how = {"overdue": "skip", "clock_offset_seconds": 0.0} if self.chance.random() < 0.2 else {}
+        await self.world.resume(sequence_id, **self.state(sequence_id), resumed=NOON + timedelta(seconds=1), **how)
+
+    async def changes_contacts(self) -> None:
+        names = {self.chance.choice(self.entered)[0] for _ in range(30)} if self.entered else set()
+        if names:
+            await self.world.contacts(
+                *names, state_version=next(self.versions), timezone=self.chance.choice(["UTC", "Asia/Tokyo"])
+            )
 
     async def sends(self) -> None:
         rows = await self.world.claim(self.chance.choice(SEQUENCES), room=15)
@@ -73,13 +82,18 @@ class Storm:
             await self.world.book(*made)
 
     def result(self, row: Any) -> Any:
-        match self.chance.randrange(5):
+        looked = {"contact_at": row.contact_at, "planned_under": row.effective, "key": row.contact_id.encode()}
+        match self.chance.randrange(7):
             case 0:
                 return self.booking(row, "retry", retry_after=timedelta(0))
             case 1:
                 return self.booking(row, "released")
             case 2:
                 return self.booking(row, "failed", code="x", detail="x")
+            case 3:
+                return self.booking(row, "held", **looked, opens_at=NOON + timedelta(days=400))
+            case 4:
+                return self.booking(row, "withheld", **looked, notice=b'{"type": "StopConditionMet.v1"}')
             case _:
                 following = chr(ord(row.step_id) + 1)
                 known = following in "abcde"[: 2 + row.effective % 4]
@@ -116,6 +130,8 @@ async def test_no_two_of_all_that_happens_wait_for_each_other_in_a_circle(
         storm.sends,
         storm.sends,
         storm.reaps,
+        storm.changes_contacts,
+        world.expirer.go_round,
         world.planner.go_round,
         world.halter.go_round,
         world.bookkeeper.go_round,
