@@ -41,6 +41,10 @@ bench-pause: venv ## a pause with 1,000 and with 1,000,000 pending sends, and wh
 bench-books: venv ## the books of every sequence, asked 1,000 times while 100,000 contacts run through them
 	@$(RUN) -m benchmarks.books $(ARGS)
 
+.PHONY: bench-fair
+bench-fair: venv ## how long a small sequence's messages wait while a million of another are due
+	@$(RUN) -m benchmarks.fair $(ARGS)
+
 # Tests
 
 .PHONY: test

@@ -4,9 +4,10 @@ import asyncio
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -44,12 +45,18 @@ class _Shown(Progress):
         pass
 
 
-def run(name: str, console: Console, measure: Callable[[Stack], Coroutine[Any, Any, bool]]) -> int:
+def run(
+    name: str,
+    console: Console,
+    measure: Callable[[Stack], Coroutine[Any, Any, bool]],
+    *,
+    env: Mapping[str, str] = MappingProxyType({}),
+) -> int:
     """Start a stack without senders, measure on it, and take it away, whatever happens; the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.configure("benchmark", "warning")
     try:
-        with _stack(name, console) as stack:
+        with _stack(name, console, env) as stack:
             return 0 if asyncio.run(measure(stack)) else EXIT_FAILED
     except KeyboardInterrupt:
         console.print("interrupted; everything that was started is stopped and deleted")
@@ -60,12 +67,12 @@ def run(name: str, console: Console, measure: Callable[[Stack], Coroutine[Any, A
 
 
 @contextmanager
-def _stack(name: str, console: Console) -> Iterator[Stack]:
+def _stack(name: str, console: Console, env: Mapping[str, str]) -> Iterator[Stack]:
     root = Path(tempfile.mkdtemp(prefix=f"sluice-{name}-"))
     stack = Stack.at(root)
     try:
         console.print(f"[bold]A stack of its own in {root}[/bold]")
-        stack.start(services=True, senders=0, env=NULL_CHANNELS, progress=_Shown(console), attached=True)
+        stack.start(services=True, senders=0, env=NULL_CHANNELS | dict(env), progress=_Shown(console), attached=True)
         yield stack
     finally:
         with _undisturbed():

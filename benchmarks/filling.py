@@ -5,6 +5,7 @@ enrollments in enrollment; contacts, the queue and its books in delivery. Nothin
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -45,6 +46,18 @@ insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_ve
 select md5($1 || '-' || n)::uuid, $1, $1 || '-' || n, 1, 1, $3, $4, now, now, n
 from generate_series(1, $2::int) as n, clock_timestamp() as now
 """
+_QUEUE_LATER: Final = """
+with clock as materialized (
+    select clock_timestamp() + make_interval(secs => $5) as first
+), queued as (
+    insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane,
+        due_active, base_active, contact_offset)
+    select md5($1 || '-' || n)::uuid, $1, $1 || '-' || n, 1, 1, $3, $4, first + (n - 1) * make_interval(secs => $6),
+        first, n
+    from generate_series(1, $2::int) as n, clock
+)
+select first, first + ($2::int - 1) * make_interval(secs => $6) from clock
+"""
 _BOOK: Final = "insert into delivery.books_delta (sequence_id, planned, pending) values ($1, $2, $2)"
 
 
@@ -59,6 +72,19 @@ async def by_insert(conn: Conn, counts: Mapping[str, int], *, console: Console) 
             await conn.execute(_QUEUE, sequence_id, count, FIRST_STEP, LANE)
             await conn.execute(_BOOK, sequence_id, count)
         console.print(f"  {sequence_id}: {count:,} rows in delivery.pending")
+
+
+async def trickle(
+    conn: Conn, sequence_id: str, count: int, *, every_seconds: float, after_seconds: float
+) -> tuple[datetime, datetime]:
+    """Insert rows that become due one after the other; when the first and the last of them are."""
+    for statement in (_KNOW, _ENROLL, _KNOW_TOO):
+        await conn.execute(statement, sequence_id, count)
+    async with conn.transaction():
+        row = await conn.fetchrow(_QUEUE_LATER, sequence_id, count, FIRST_STEP, LANE, after_seconds, every_seconds)
+        await conn.execute(_BOOK, sequence_id, count)
+    assert row is not None
+    return row[0], row[1]
 
 
 async def by_import(sluice: Sluice, conn: Conn, counts: Mapping[str, int], *, console: Console) -> None:
