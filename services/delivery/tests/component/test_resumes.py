@@ -228,3 +228,32 @@ async def test_an_entry_that_is_heard_after_pauses_that_did_not_shift_starts_at_
     entered = [(await world.enroll(f"c{hours}", at=LONG_AGO + hours * HOUR))[0] for hours in (-1, 6, 9)]
 
     assert [(await world.row(one))["base_active"] - LONG_AGO for one in entered] == [-HOUR, 6 * HOUR, 8 * HOUR]
+
+
+async def test_where_the_version_to_go_on_in_is_not_here_yet_the_next_step_is_planned_when_it_is(world: World) -> None:
+    entered = await paused(world, a="0s", b="1d")
+    skip = {"overdue": "skip", "clock_offset_seconds": 0.0, "resumed": LONG_AGO + 5 * HOUR}
+    pin = {"version": 3, "follow_version": 2, "in_flight": "pin", "published": steps(z="0s")}
+    await world.resume(**skip, **pin)
+
+    await world.go("planner", "expirer", "planner")
+    waits = await world.row(entered)
+    books = await world.books()
+    await world.ask("VersionPublished", sequence_id="s", version=2, definition=steps(a="0s", c="2d"))
+    await world.go("planner")
+    planned = await world.row(entered)
+
+    assert (waits["lane"], waits["ended"]) == (None, ["a"])
+    assert (books["pending"], books["expired"]) == (1, 1)
+    assert (planned["version"], planned["step_id"]) == (2, "c")
+    assert planned["due_active"] == LONG_AGO + 53 * HOUR + timedelta(microseconds=1)
+
+
+async def test_a_state_that_is_said_again_without_its_resume_takes_no_mark_away(world: World) -> None:
+    await paused(world, a="0s", b="1d")
+    await resume(world, "skip", 5)
+
+    await world.resume(resumed=LONG_AGO + 5 * HOUR, clock_offset_seconds=0.0)
+    await world.go("expirer")
+
+    assert await world.outcomes() == [("a", "expired")]

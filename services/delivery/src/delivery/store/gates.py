@@ -45,15 +45,17 @@ from gate_clock where sequence_id = any($1::text[]) order by sequence_id, paused
 """
 
 _REMEMBER: Final = """
-insert into gate_clock (sequence_id, paused_at, resumed_at, offset_before, offset_after, expire_until, expire_base,
-    expire_reason)
+insert into gate_clock as past (sequence_id, paused_at, resumed_at, offset_before, offset_after, expire_until,
+    expire_base, expire_reason)
 select sequence_id, paused_at, resumed_at, offset_before, offset_after, expire_until, expire_base, expire_reason
 from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::interval[], $5::interval[], $6::timestamptz[],
     $7::timestamptz[], $8::text[])
     as row (sequence_id, paused_at, resumed_at, offset_before, offset_after, expire_until, expire_base, expire_reason)
 on conflict (sequence_id, paused_at) do update set resumed_at = excluded.resumed_at,
     offset_before = excluded.offset_before, offset_after = excluded.offset_after,
-    expire_until = excluded.expire_until, expire_base = excluded.expire_base, expire_reason = excluded.expire_reason
+    expire_until = coalesce(excluded.expire_until, past.expire_until),
+    expire_base = coalesce(excluded.expire_base, past.expire_base),
+    expire_reason = coalesce(excluded.expire_reason, past.expire_reason)
 """
 
 # A mark stays until nothing is under it: that expires only while its sequence runs.
