@@ -73,6 +73,10 @@ HISTORIES ?= 500
 histories: venv ## random histories of the real services beside a model of what the words mean; HISTORIES=500
 	@SLUICE_HISTORIES=$(HISTORIES) $(RUN) -m tools.run_tests tests/histories -s $(ARGS)
 
+.PHONY: races
+races: venv ## 10,000 removals, with pauses and suspensions, against claims: whether each receipt is true and adds up
+	@$(RUN) -m tests.races $(ARGS)
+
 # Checks
 
 .PHONY: lint
