@@ -19,7 +19,7 @@ PAUSES_PER_ROUND: Final = 6
 SUSPENSIONS_PER_ROUND: Final = 2
 BYSTANDERS: Final = 20
 SCOPE: Final = "channel:webhook"
-RECEIPT_SECONDS_MAX: Final = 15.0
+RECEIPT_SECONDS_MAX: Final = 60.0
 
 _OUTCOMES: Final = """
 select enrollment_id::text, outcome, count(*) from message where sequence_id = $1 group by 1, 2
