@@ -220,6 +220,16 @@ def test_deleting_what_is_being_deleted_says_so(run: CommandLine) -> None:
     assert run("delete", "welcome", "--yes").stdout == "welcome is being deleted already (epoch 4).\n"
 
 
+def test_deleting_what_is_erased_says_so(run: CommandLine) -> None:
+    assert run("delete", "welcome", "--yes").stdout == "welcome is erased already (epoch 4).\n"
+
+
+def test_a_deletion_of_this_moment_is_not_said_to_be_old(run: CommandLine) -> None:
+    run.stands(SequenceDeleted, status="deleted", published=None, updated_at=NOON)
+
+    assert run("delete", "welcome", "--yes").stdout == "The deletion of welcome is under way (epoch 4).\n"
+
+
 def test_that_the_state_cannot_be_read_afterwards_is_no_failure(
     run: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

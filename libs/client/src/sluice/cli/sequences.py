@@ -307,10 +307,15 @@ async def delete(
             found = await sluice.sequence(sequence_id)
             _confirm(f"Delete {described(sequence_id, found)}, and all that is kept of it? There is no way back.")
         deleted = await sluice.delete(sequence_id, wait=wait.value, command_id=session.command_id)
-        already = deleted.erasure is None and deleted.was_so(await _look(sluice, sequence_id))
+        already, gone = False, False
+        if deleted.erasure is None:
+            state, gone = await _look_for(sluice, sequence_id)
+            already = gone or deleted.was_so(state)
     values: dict[str, Any] = {"sequence_id": sequence_id, "epoch": deleted.epoch, "command_id": deleted.command_id}
     if deleted.erasure is None:
-        so = f"{sequence_id} is being deleted already" if already else f"The deletion of {sequence_id} is under way"
+        so = f"The deletion of {sequence_id} is under way"
+        if already:
+            so = f"{sequence_id} is {'erased' if gone else 'being deleted'} already"
         session.screen.result(f"{so} (epoch {deleted.epoch}).", values | {"already": already})
         return
     rows = {service: sum(tables.values()) for service, tables in deleted.erasure.rows.items()}
@@ -321,11 +326,17 @@ async def delete(
 
 
 async def _look(sluice: Sluice, sequence_id: str) -> SequenceState | None:
-    """The state after a command, to tell what was so already; that it cannot be read is no failure of the command."""
+    """The state after a command, to tell what was so already; None where it cannot be told."""
+    return (await _look_for(sluice, sequence_id))[0]
+
+
+async def _look_for(sluice: Sluice, sequence_id: str) -> tuple[SequenceState | None, bool]:
+    """The state, and whether there is none any more; that it cannot be read is no failure of the command before."""
     try:
-        return await sluice.sequence(sequence_id)
+        state = await sluice.sequence(sequence_id)
     except SluiceError:
-        return None
+        return None, False
+    return state, state is None
 
 
 def _resumed_sentence(sequence_id: str, resumed: Resumed, wait: ResumeWait, *, already: bool) -> str:
