@@ -306,7 +306,7 @@ def test_a_console_that_is_not_there_is_named_with_what_to_check(monkeypatch: py
 
 def test_where_the_console_is(tmp_path: Path) -> None:
     (tmp_path / ".devstack").mkdir()
-    (tmp_path / ".devstack" / "ports.json").write_text(json.dumps({"kafka": 1, "console": 8_123}))
+    (tmp_path / ".devstack" / "ports.json").write_text(json.dumps({"kafka": 1, "console-http": 8_123}))
     inside = tmp_path / "docs"
     inside.mkdir()
 

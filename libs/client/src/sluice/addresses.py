@@ -12,7 +12,7 @@ from sluice.errors import NoAddress
 
 VARIABLE: Final = "SLUICE_KAFKA_BOOTSTRAP_SERVERS"
 CONSOLE_VARIABLE: Final = "SLUICE_CONSOLE_URL"
-CONSOLE_PORT: Final = "console"
+CONSOLE_PORT: Final = "console-http"
 STACK_PORTS: Final = Path(".devstack") / "ports.json"
 
 
