@@ -19,7 +19,7 @@ from delivery.store.claiming import Claimed
 log = structlog.get_logger()
 
 LOOK_SECONDS_IDLE: Final = 0.05
-LOOK_SECONDS_BUSY: Final = 0.25
+LOOK_SECONDS_BUSY: Final = 0.1
 """How soon to look again for what has become due; behind a campaign of a million the next one waits no longer."""
 LOOK_SHARE_MAX: Final = 0.1
 """What looking may take of the time: with thousands of sequences it is done less often."""

@@ -8,7 +8,7 @@ from messaging import Service
 from delivery.handlers.receipts import give_contacts, give_sequences
 from delivery.handlers.suspensions import give_scopes
 from delivery.loops.watch import Watch
-from delivery.store import halts, scopes
+from delivery.store import halts
 
 
 class Halter:
@@ -28,8 +28,7 @@ class Halter:
     async def go_round(self) -> bool:
         """Give every receipt that can be given."""
         async with self._service.pool.acquire() as conn:
-            sequences, contacts = await halts.owed(conn)
-            suspended = await scopes.owed(conn)
+            sequences, contacts, suspended = await halts.owed(conn)
         lapsed_sequences, lapsed_contacts = self._sequences.lapsed(sequences), self._contacts.lapsed(contacts)
         lapsed_scopes = self._scopes.lapsed(suspended)
         if sequences or contacts or suspended:

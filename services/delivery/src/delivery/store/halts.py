@@ -29,9 +29,11 @@ on conflict (removal_id) do nothing
 """
 
 _OWED: Final = """
-select sequence_id, epoch, null as removal_id from sequence_halt
+select sequence_id, epoch, null as removal_id, null as scope from sequence_halt
 union all
-select null, null, removal_id from contact_halt
+select null, null, removal_id, null from contact_halt
+union all
+select null, epoch, null, scope from scope where status = 'suspending'
 """
 
 # What is claimed is found through the claims, which are few; as an array, so that no plan walks through the queue. A
@@ -126,10 +128,15 @@ async def owe_contacts(conn: Conn, receipts: Sequence[tuple[Owed, Mapping[str, A
     await conn.execute(_OWE_CONTACTS, orjson.dumps(rows).decode())
 
 
-async def owed(conn: Conn) -> tuple[list[tuple[str, int]], list[str]]:
-    """The stops (sequence, epoch) and the removals that are owed a receipt."""
+async def owed(conn: Conn) -> tuple[list[tuple[str, int]], list[str], list[tuple[str, int]]]:
+    """The stops (sequence, epoch), the removals and the suspensions (scope, epoch) that are owed a receipt."""
     rows = await conn.fetch(_OWED)
-    return [(row[0], row[1]) for row in rows if row[2] is None], [row[2] for row in rows if row[2] is not None]
+    stops = [(row[0], row[1]) for row in rows if row[0] is not None]
+    return (
+        stops,
+        [row[2] for row in rows if row[2] is not None],
+        [(row[3], row[1]) for row in rows if row[3] is not None],
+    )
 
 
 async def settle_sequences(conn: Conn, *, lapsed: Sequence[tuple[str, int]] = ()) -> list[HaltedSequence]:

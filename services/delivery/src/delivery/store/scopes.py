@@ -50,8 +50,6 @@ with saved as (
 select pg_notify(current_schema() || '.gate', '') from saved limit 1
 """
 
-_OWED: Final = "select scope, epoch from scope where status = 'suspending'"
-
 _NARROWED: Final = "select scope, status, trial from scope where status <> 'running' or trial"
 
 # What is claimed is found through the claims, which are few; as an array, so that no plan walks through the queue.
@@ -104,11 +102,6 @@ async def save(conn: Conn, scopes: Sequence[Scope]) -> None:
         [scope.trial for scope in scopes],
         [scope.rest_seconds for scope in scopes],
     )
-
-
-async def owed(conn: Conn) -> list[tuple[str, int]]:
-    """The suspensions (scope, epoch) that are owed a receipt."""
-    return [(row[0], row[1]) for row in await conn.fetch(_OWED)]
 
 
 async def narrowed(conn: Conn) -> list[Narrowed]:
