@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from sluice_contracts.definition import OnUnknown, parse_after
 
-from campaign.conditions import Condition, StopWhen, read_conditions, read_stop_when
+from campaign.conditions import Condition, StopWhen
+from campaign.rules import NEVER, read_rules
 from campaign.window import Window, read_window
-
-NEVER: Final = StopWhen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,15 @@ class Definition:
 
 def read_definition(version: int, document: Mapping[str, Any]) -> Definition:
     """Read a published definition; KeyError, TypeError or ValueError where it is none."""
+    rules = read_rules(document)
     return Definition(
         version=version,
         steps=tuple(_step(step) for step in document["steps"]),
         campaign=document.get("campaign"),
-        triggers=frozenset((document.get("trigger") or {}).get("on", ())),
-        start_when=read_conditions(document.get("start_when")),
-        stop_when=read_stop_when(document.get("stop_when")),
-        enroll_once=document.get("enroll_once", True),
+        triggers=rules.triggers,
+        start_when=rules.start_when,
+        stop_when=rules.stop_when,
+        enroll_once=rules.enroll_once,
         window=read_window(document.get("delivery")),
     )
 

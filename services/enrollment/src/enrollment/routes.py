@@ -3,8 +3,8 @@
 from messaging import Routes
 from sluice_contracts import contacts, delivery, enrollment, sequences, topics
 
+from enrollment.handlers import activity, deliveries, entry, removals, versions
 from enrollment.handlers import contacts as on_contacts
-from enrollment.handlers import deliveries, entry, removals
 from enrollment.handlers import sequences as on_sequences
 
 
@@ -38,6 +38,11 @@ def build() -> Routes:
     routes.heartbeat(topics.SEQUENCES_EVENTS)
     routes.without_inbox(topics.SEQUENCES_EVENTS)
 
+    routes.on(sequences.VersionPublished, versions.on_version)
+    routes.on_tombstone(topics.SEQUENCES_VERSIONS, versions.on_version_gone)
+    routes.lock(topics.SEQUENCES_VERSIONS, versions.lock_versions)
+    routes.without_inbox(topics.SEQUENCES_VERSIONS)
+
     routes.on(contacts.ContactCreated, on_contacts.on_contact)
     routes.on(contacts.ContactUpdated, on_contacts.on_contact)
     routes.on_tombstone(topics.CONTACTS_EVENTS, on_contacts.on_contact_gone)
@@ -45,20 +50,20 @@ def build() -> Routes:
     routes.heartbeat(topics.CONTACTS_EVENTS)
     routes.without_inbox(topics.CONTACTS_EVENTS)
 
-    routes.on(contacts.ContactOptedOut, on_contacts.on_opted_out)
-    routes.ignore(topics.CONTACTS_ACTIVITY, contacts.ContactReplied)
-    routes.lock(topics.CONTACTS_ACTIVITY, on_contacts.lock_activity)
+    routes.on(contacts.ContactOptedOut, activity.on_opted_out)
+    routes.on(contacts.ContactReplied, activity.on_replied)
+    routes.lock(topics.CONTACTS_ACTIVITY, activity.lock_activity)
 
     routes.on(delivery.StepsFinished, deliveries.on_steps_finished)
     routes.on(delivery.MessageFailed, deliveries.on_message_failed)
     routes.on(delivery.MessageResolved, deliveries.on_message_resolved)
+    routes.on(delivery.StopConditionMet, deliveries.on_stop_condition_met)
     routes.ignore(
         topics.DELIVERY_EVENTS,
         delivery.MessageSent,
         delivery.MessageExpired,
         delivery.MessageUnknown,
         delivery.MessageReported,
-        delivery.StopConditionMet,
     )
     routes.lock(topics.DELIVERY_EVENTS, deliveries.lock_reported)
     # An enrollment ends once, whatever is reported twice.

@@ -6,7 +6,6 @@ from typing import Any
 
 import orjson
 import pytest
-from chassis.health import Health
 from chassis.pool import Pool
 from enrollment import routes
 from enrollment.handlers.erasure import erase_some
@@ -15,7 +14,6 @@ from enrollment.settings import MIGRATIONS, SCHEMA
 from messaging import MIGRATIONS as MESSAGING
 from messaging import offsets
 from messaging.pipeline import Pipeline
-from prometheus_client import CollectorRegistry
 from sluice_contracts.registry import BY_TYPE
 from testkit.database import fresh_schema
 from testkit.stack import Servers
@@ -74,7 +72,7 @@ class World:
         return self.pipeline.begin()
 
     def restarted_loop(self) -> ParkedLoop:
-        self.loop = ParkedLoop(self, Health(registry=CollectorRegistry()), parked_seconds_max=10.0)  # type: ignore[arg-type]
+        self.loop = ParkedLoop(self, parked_seconds_max=10.0)  # type: ignore[arg-type]
         return self.loop
 
     async def hear(self, *records: tuple[str, str, bytes | None]) -> list[Said]:

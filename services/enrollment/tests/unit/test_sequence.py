@@ -20,7 +20,7 @@ def test_a_pause_closes_entry_at_the_time_after_the_lock() -> None:
     decision = hear(ACTIVE, paused(), now=NOON)
 
     assert decision.messages == (EntryClosed(sequence_id="s", epoch=1, closed_at=NOON),)
-    assert decision.state == replace(paused(), closed_epoch=1)
+    assert decision.state == replace(paused(), closed_epoch=1, paused_epoch=1)
 
 
 def test_the_same_pause_again_says_nothing() -> None:

@@ -18,6 +18,11 @@ class Contact:
     gone_partition: int | None = None
     gone_offset: int | None = None
 
+    @property
+    def heard(self) -> bool:
+        """Whether there is a record of it, with what conditions ask."""
+        return self.state_version is not None
+
 
 def forget(contact: Contact, *, partition: int, offset: int) -> Decision[Contact]:
     """Take over a tombstone: an opt-out is all that stays. One that is read again changes nothing.

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from campaign.rules import Rules
 from messaging import Decision
 from sluice_contracts.enrollment import EntryClosed
 
@@ -21,6 +22,7 @@ class Status(StrEnum):
 
 SHUT: Final = frozenset({Status.PAUSED, Status.DELETED})
 """States that owe a receipt for their epoch. A closed one may open again in the same epoch, so it gives none."""
+NO_RULES: Final = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,21 @@ class Sequence:
     version: int | None = None
     campaign: str | None = None
     closed_epoch: int | None = None
+    follow_version: int | None = None
+    """Who entered an older version is under this one; who entered a newer one keeps that."""
+    paused_epoch: int | None = None
+    """The pause in which contacts are turned away, until it is known to be over."""
+    rules: Rules = NO_RULES
+    """Those of `version`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseOver:
+    """A pause that has ended: who was turned away in it is asked again (`admit`), or forgotten."""
+
+    sequence_id: str
+    epoch: int
+    admit: bool
 
 
 def status_of(text: str | None) -> Status:
@@ -50,9 +67,11 @@ def hear(known: Sequence | None, news: Sequence, *, now: datetime) -> Decision[S
         return Decision()
     closed_epoch = known.closed_epoch if known is not None else None
     status = Status.CLOSED if news.status is Status.ACTIVE and news.version is None else news.status
-    heard = replace(news, status=status, closed_epoch=closed_epoch)
+    heard = replace(
+        news, status=status, closed_epoch=closed_epoch, paused_epoch=_paused_epoch(known, status, news.epoch)
+    )
     if status is Status.DELETED:
-        heard = replace(heard, version=None, campaign=None)
+        heard = _emptied(heard)
     return _shut(heard, now=now) if status in SHUT else Decision(heard)
 
 
@@ -76,15 +95,16 @@ def fence(
         return Decision()
     named = status_of(status)
     shut = named in SHUT and epoch is not None
-    fenced = Sequence(
-        sequence_id=sequence_id,
-        state_version=state_version if state_version is not None else known.state_version if known is not None else 0,
+    before = known if known is not None else Sequence(sequence_id, 0, Status.CLOSED, 0)
+    fenced = replace(
+        before,
+        state_version=state_version if state_version is not None else before.state_version,
         status=named if shut else Status.CLOSED,
-        epoch=epoch if epoch is not None else known.epoch if known is not None else 0,
-        closed_epoch=known.closed_epoch if known is not None else None,
+        epoch=epoch if epoch is not None else before.epoch,
     )
-    if fenced.status is not Status.DELETED and known is not None:
-        fenced = replace(fenced, version=known.version, campaign=known.campaign)
+    fenced = replace(fenced, paused_epoch=_paused_epoch(known, fenced.status, fenced.epoch))
+    if fenced.status is Status.DELETED:
+        fenced = _emptied(fenced)
     return _shut(fenced, now=now) if shut else Decision(fenced)
 
 
@@ -92,9 +112,33 @@ def vanish(known: Sequence | None) -> Decision[Sequence]:
     """Take over a tombstone: what is not deleted yet is now. Nobody waits for a receipt of that."""
     if known is None or known.status is Status.DELETED:
         return Decision()
-    return Decision(
-        replace(known, status=Status.DELETED, version=None, campaign=None, closed_epoch=max(known.epoch, _epoch(known)))
-    )
+    return Decision(_emptied(replace(known, status=Status.DELETED, closed_epoch=max(known.epoch, _epoch(known)))))
+
+
+def pause_over(known: Sequence | None, state: Sequence, *, admit: bool) -> PauseOver | None:
+    """The pause that a newer state shows to be over; `admit`: the last resume asks those again who were refused.
+
+    That is the resume of this pause only where no other one lies between: a resume has the epoch after its pause, the
+    next pause the one after that.
+    """
+    if known is None or known.paused_epoch is None or state.status is Status.DELETED:
+        return None
+    if state.paused_epoch == known.paused_epoch:
+        return None
+    resumed = state.epoch - 1 if state.status is Status.PAUSED else state.epoch
+    return PauseOver(known.sequence_id, known.paused_epoch, admit and resumed == known.paused_epoch + 1)
+
+
+def _paused_epoch(known: Sequence | None, status: Status, epoch: int) -> int | None:
+    """A state that is not understood tells nothing of a pause: it goes on, or has not begun."""
+    if status is Status.CLOSED:
+        return known.paused_epoch if known is not None else None
+    return epoch if status is Status.PAUSED else None
+
+
+def _emptied(sequence: Sequence) -> Sequence:
+    """A deleted one keeps nothing of what it was."""
+    return replace(sequence, version=None, campaign=None, follow_version=None, paused_epoch=None, rules=NO_RULES)
 
 
 def _epoch(known: Sequence) -> int:

@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 
 from messaging import Batch, Message, Tx
-from sluice_contracts.delivery import MessageFailed, MessageResolved, StepsFinished
+from sluice_contracts.delivery import MessageFailed, MessageResolved, StepsFinished, StopConditionMet
 
+from enrollment.domain.condition import Met
 from enrollment.domain.ending import Live, complete, fail
-from enrollment.store import contacts, enrollments
+from enrollment.handlers.conditions import decide_met
+from enrollment.store import conditions, contacts, enrollments
+
+Reports = Batch[StepsFinished] | Batch[MessageFailed] | Batch[MessageResolved] | Batch[StopConditionMet]
 
 BOUNCED = "bounced"
 
 
-async def lock_reported(
-    messages: Sequence[Message[StepsFinished] | Message[MessageFailed] | Message[MessageResolved]], tx: Tx
-) -> None:
+Report = Message[StepsFinished] | Message[MessageFailed] | Message[MessageResolved] | Message[StopConditionMet]
+
+
+async def lock_reported(messages: Sequence[Report], tx: Tx) -> None:
     """Lock the contacts, sorted: a batch ends enrollments in several steps, and so does a removal."""
     await contacts.lock(tx.conn, {message.key for message in messages})
 
@@ -58,7 +63,26 @@ async def on_message_resolved(reports: Batch[MessageResolved], tx: Tx) -> None:
     tx.emit(decided)
 
 
-async def _live(
-    reports: Batch[StepsFinished] | Batch[MessageFailed] | Batch[MessageResolved], tx: Tx
-) -> dict[str, Live]:
+async def on_stop_condition_met(reports: Batch[StopConditionMet], tx: Tx) -> None:
+    """Keep what delivery saw right before a send, and decide what can be decided on it at once."""
+    live = await _live(reports, tx)
+    await conditions.save(tx.conn, [met_of(report) for report in reports if report.data.enrollment_id in live])
+    await decide_met(tx, list({one.contact_id for one in live.values()}))
+
+
+def met_of(report: Message[StopConditionMet]) -> Met:
+    """What delivery saw."""
+    data = report.data
+    return Met(
+        data.enrollment_id,
+        data.contact_id,
+        data.sequence_id,
+        data.condition,
+        data.contact_version,
+        data.sequence_version,
+        report.cause,
+    )
+
+
+async def _live(reports: Reports, tx: Tx) -> dict[str, Live]:
     return await enrollments.live(tx.conn, [(report.key, report.data.enrollment_id) for report in reports])

@@ -5,17 +5,17 @@ from typing import Final
 
 from messaging import Batch, Decision, Message, Refused, Tx, derive
 from messaging.inbox import identity
-from sluice_contracts import topics
 from sluice_contracts.answers import Fault
-from sluice_contracts.enrollment import EnrollContact, EnrollContacts, Via
+from sluice_contracts.enrollment import EnrollContact, EnrollContacts
 
 from enrollment.domain import answer
-from enrollment.domain.entry import Ask, Entered, Missing, Verdict, admit_all, announce, scopes_of
+from enrollment.domain.entry import Ask, Missing, Verdict, admit_all
 from enrollment.domain.parking import Request, Waiting
-from enrollment.store import contacts, enrollments, parked, sequences
+from enrollment.handlers import entering
+from enrollment.handlers.entering import VIA
+from enrollment.store import contacts, parked, sequences
 
 IMPORT_CONTACTS_MAX: Final = 1_000
-VIA: Final[dict[str, Via]] = {topics.ENROLLMENT_COMMANDS: "command", topics.ENROLLMENT_IMPORTS: "import"}
 
 Judged = list[tuple[Request, list[Verdict]]]
 
@@ -63,7 +63,6 @@ async def enroll_contact(commands: Batch[EnrollContact], tx: Tx) -> None:
         ask, verdict = verdicts[identity(command.cause)]
         return answer.of_enroll(verdict, enrollment_id=ask.enrollment_id)
 
-    await save(tx, judged)
     say(tx, judged)
     tx.emit(commands.decide(decide))
 
@@ -80,30 +79,37 @@ async def enroll_contacts(commands: Batch[EnrollContacts], tx: Tx) -> None:
             raise Refused("limit", "the import is too large", [Fault(place="contact_ids", rule=rule)])
         return answer.of_import(counted)
 
-    await save(tx, judged)
     say(tx, judged)
     tx.emit(commands.decide(decide))
 
 
 async def judge(tx: Tx, requests: Sequence[Request]) -> Judged:
-    """Decide on every contact of these commands, in their order."""
+    """Decide on every contact of these commands, in their order, and keep what is decided."""
     asks = [ask for asked in requests for ask in asked.asks]
     known = await sequences.load(tx.conn, list({ask.sequence_id for ask in asks}))
     people = await contacts.load(tx.conn, {ask.contact_id for ask in asks})
-    scopes = {scope for ask in asks for scope in scopes_of(ask.sequence_id, known.get(ask.sequence_id))}
-    against = await enrollments.against(tx.conn, asks, scopes=scopes, keys={ask.key for ask in asks})
-    verdicts = iter(admit_all(asks, known, people, against))
-    return [(asked, [next(verdicts) for _ in asked.asks]) for asked in requests]
-
-
-async def save(tx: Tx, judged: Judged) -> None:
-    """Keep who entered and who waits."""
-    pairs = [
-        (asked, ask, verdict) for asked, verdicts in judged for ask, verdict in zip(asked.asks, verdicts, strict=True)
+    against = await entering.against(tx, asks, known, keys={ask.key for ask in asks})
+    facts = await entering.facts_for(tx, asks, known)
+    verdicts = iter(admit_all(asks, known, people, against, facts=facts))
+    judged = [(asked, [next(verdicts) for _ in asked.asks]) for asked in requests]
+    decided = [
+        (ask, verdict, VIA[asked.topic])
+        for asked, found in judged
+        for ask, verdict in zip(asked.asks, found, strict=True)
     ]
-    entered = [(ask, verdict) for _, ask, verdict in pairs if isinstance(verdict, Entered)]
-    await enrollments.enter(tx.conn, entered, now=tx.now)
-    waiting = [(asked.command, ask, verdict) for asked, ask, verdict in pairs if isinstance(verdict, Missing)]
+    await entering.keep(tx, decided, known)
+    await park(tx, judged)
+    return judged
+
+
+async def park(tx: Tx, judged: Judged) -> None:
+    """Keep who waits, and the commands whose answer waits with them."""
+    waiting = [
+        (asked.command, ask, verdict)
+        for asked, verdicts in judged
+        for ask, verdict in zip(asked.asks, verdicts, strict=True)
+        if isinstance(verdict, Missing)
+    ]
     if waiting:
         counted = [Waiting(asked.command, asked.topic, asked.cause, answer.tally(found)) for asked, found in judged]
         await parked.add_commands(tx.conn, [one for one in counted if one.tally.waiting])
@@ -115,6 +121,4 @@ def say(tx: Tx, judged: Judged) -> None:
     for asked, verdicts in judged:
         via = VIA[asked.topic]
         for ask, verdict in zip(asked.asks, verdicts, strict=True):
-            event = announce(ask, verdict, via=via, now=tx.now)
-            if event is not None:
-                tx.say(event, asked.cause, number=ask.position)
+            entering.say(tx, ask, verdict, asked.cause, via=via, number=ask.position)

@@ -7,13 +7,31 @@ from messaging import Tx
 from sluice_contracts.erasure import SequenceErased
 
 from enrollment.handlers.parking import reconsider
-from enrollment.store import blocks, clock, enrollments, erasures, parked, sequences
+from enrollment.store import (
+    blocks,
+    clock,
+    conditions,
+    enrollments,
+    erasures,
+    parked,
+    pauses,
+    sequences,
+    turned_away,
+    versions,
+)
 from enrollment.store.erasures import Erasure
 
 BATCH_ROWS_MAX: Final = 1_000
 BATCH_CONTACTS_MAX: Final = 1_000
-ERASERS: Final = {"enrollment": enrollments.erase_sequence, "block": blocks.erase_sequence}
-"""By table."""
+ERASERS: Final = {
+    "enrollment": enrollments.erase_sequence,
+    "block": blocks.erase_sequence,
+    "turned_away": turned_away.erase_sequence,
+    "ended_pause": pauses.erase_sequence,
+    "condition_met": conditions.erase_sequence,
+    "version": versions.erase_sequence,
+}
+"""By table. Enrollments go first: what waits for a decision on one comes only while it lives."""
 
 
 async def erase_some(tx: Tx) -> bool:
@@ -47,5 +65,5 @@ async def _finish(tx: Tx, erasure: Erasure) -> None:
     await erasures.remember(tx.conn, erasure, now=now)
     await erasures.delete_sequence(tx.conn, erasure.sequence_id)
     await erasures.delete(tx.conn, erasure.sequence_id)
-    rows = {"enrollment": 0, "block": 0, "parked": 0, **erasure.rows, "sequence": 1}
+    rows = {**dict.fromkeys(ERASERS, 0), "parked": 0, **erasure.rows, "sequence": 1}
     tx.say(SequenceErased(sequence_id=erasure.sequence_id, service="enrollment", rows=rows), erasure.cause)

@@ -8,21 +8,12 @@ from typing import Final
 from messaging import Decision, Refused, Tx
 from sluice_contracts import topics
 
-from enrollment.domain import answer
-from enrollment.domain.entry import (
-    NOBODY_GIVES_UP,
-    REMOVED,
-    Entered,
-    Missing,
-    Refusal,
-    Verdict,
-    admit_all,
-    announce,
-    scopes_of,
-)
+from enrollment.domain import answer, sequence
+from enrollment.domain.entry import NOBODY_GIVES_UP, REMOVED, Missing, Refusal, Verdict, admit_all
 from enrollment.domain.parking import Parked, Waiting
-from enrollment.handlers.entry import VIA
-from enrollment.store import clock, contacts, enrollments, parked, sequences
+from enrollment.handlers import entering
+from enrollment.handlers.entering import VIA
+from enrollment.store import clock, contacts, parked, sequences
 
 ROWS_MAX: Final = 1_000
 """A contact may wait for any number of sequences: the contacts of a transaction are as many as have so many rows."""
@@ -43,22 +34,22 @@ async def reconsider(
     known = await sequences.load(tx.conn, named)
     people = await contacts.load(tx.conn, contact_ids)
     asks = [row.ask for row in rows]
-    scopes = {scope for sequence_id in named for scope in scopes_of(sequence_id, known.get(sequence_id))}
-    against = await enrollments.against(tx.conn, asks, scopes=scopes, keys=())
-    verdicts = admit_all(asks, known, people, against, horizons=horizons)
+    against = await entering.against(tx, asks, known)
+    facts = await entering.facts_for(tx, asks, known)
+    verdicts = admit_all(asks, known, people, against, facts=facts, horizons=horizons)
     settled = list(zip(rows, verdicts, strict=True))
-    await settle(tx, settled)
+    await settle(tx, settled, known)
     return settled
 
 
 async def refuse_removed(tx: Tx, rows: Sequence[Parked]) -> None:
     """Refuse parked enrolls because their contact was removed; those behind them are looked at again."""
     if rows:
-        await settle(tx, [(row, REMOVED) for row in rows])
+        await settle(tx, [(row, REMOVED) for row in rows], {})
         await parked.wake(tx.conn, list({row.ask.contact_id for row in rows}), waits_for=Missing.BEHIND)
 
 
-async def settle(tx: Tx, settled: Settled) -> None:
+async def settle(tx: Tx, settled: Settled, known: Mapping[str, sequence.Sequence]) -> None:
     """Keep, announce and answer what is decided; note what the rest waits for now."""
     changed = [(row, found) for row, found in settled if isinstance(found, Missing) and found != row.waits_for]
     await parked.wait(tx.conn, changed)
@@ -66,8 +57,8 @@ async def settle(tx: Tx, settled: Settled) -> None:
     if not decided:
         return
     waiting = await parked.lock_commands(tx.conn, list({row.command for row, _ in decided}))
-    entered = [(row.ask, found) for row, found in decided if isinstance(found, Entered)]
-    await enrollments.enter(tx.conn, entered, now=tx.now)
+    via = {one.command: VIA[one.topic] for one in waiting}
+    await entering.keep(tx, [(row.ask, found, via[row.command]) for row, found in decided], known)
     await parked.delete(tx.conn, [row for row, _ in decided])
     _say(tx, waiting, decided)
     await _answer(tx, waiting, decided)
@@ -77,9 +68,7 @@ def _say(tx: Tx, waiting: Sequence[Waiting], decided: Settled) -> None:
     commands = {one.command: one for one in waiting}
     for row, found in decided:
         command = commands[row.command]
-        event = announce(row.ask, found, via=VIA[command.topic], now=tx.now)
-        if event is not None:
-            tx.say(event, command.cause, number=row.ask.position)
+        entering.say(tx, row.ask, found, command.cause, via=VIA[command.topic], number=row.ask.position)
 
 
 async def _answer(tx: Tx, waiting: Sequence[Waiting], decided: Settled) -> None:

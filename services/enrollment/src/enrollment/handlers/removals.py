@@ -11,7 +11,7 @@ from enrollment.domain.ending import Live, Removal, remove
 from enrollment.domain.parking import Parked
 from enrollment.domain.sequence import Status
 from enrollment.handlers.parking import refuse_removed
-from enrollment.store import blocks, contacts, enrollments, parked, sequences
+from enrollment.store import blocks, contacts, enrollments, parked, sequences, turned_away
 
 REMOVAL_WEIGHT: Final = 10
 """At most 100 removals in one transaction: each of them may refuse many enrolls that wait."""
@@ -31,7 +31,8 @@ async def remove_contact(commands: Batch[RemoveContact], tx: Tx) -> None:
     removals = {command.key: removal_of(command) for command in commands}
     live = await enrollments.live_of_contacts(tx.conn, list(removals))
     waiting = await parked.of_contacts(tx.conn, list(removals))
-    known = await sequences.load(tx.conn, _named(removals.values(), live.values(), waiting))
+    refused = await turned_away.of_contacts(tx.conn, list(removals))
+    known = await sequences.load(tx.conn, _named(removals.values(), live.values(), waiting, refused))
     deleted = [sequence_id for sequence_id, one in known.items() if one.status is Status.DELETED]
 
     decided = commands.decide(
@@ -41,20 +42,28 @@ async def remove_contact(commands: Batch[RemoveContact], tx: Tx) -> None:
     await enrollments.end(tx.conn, [end for state in states for end in state.ends])
     await blocks.add(tx.conn, [block for state in states for block in state.blocks], now=tx.now)
     tx.emit(decided)
-    await refuse_removed(tx, [row for row in waiting if _refuses(removals, row, known)])
+    asks = [(row, (row.ask.sequence_id, row.ask.contact_id)) for row in waiting]
+    await refuse_removed(tx, [row for row, pair in asks if _refuses(removals, pair, known)])
+    await turned_away.delete(tx.conn, [pair for pair in refused if _refuses(removals, pair, known)])
 
 
-def _named(removals: Iterable[Removal], live: Iterable[Sequence[Live]], waiting: Iterable[Parked]) -> list[str]:
+def _named(
+    removals: Iterable[Removal],
+    live: Iterable[Sequence[Live]],
+    waiting: Iterable[Parked],
+    refused: Iterable[tuple[str, str]],
+) -> list[str]:
     """The sequences that removals may touch."""
     named = {removal.sequence_id for removal in removals if removal.sequence_id is not None}
     named.update(one.sequence_id for found in live for one in found)
     named.update(row.ask.sequence_id for row in waiting)
+    named.update(sequence_id for sequence_id, _ in refused)
     return list(named)
 
 
-def _refuses(removals: Mapping[str, Removal], row: Parked, known: Mapping[str, sequence.Sequence]) -> bool:
-    sequence_id = row.ask.sequence_id
-    return removals[row.ask.contact_id].refuses(sequence_id, known.get(sequence_id))
+def _refuses(removals: Mapping[str, Removal], pair: tuple[str, str], known: Mapping[str, sequence.Sequence]) -> bool:
+    sequence_id, contact_id = pair
+    return removals[contact_id].refuses(sequence_id, known.get(sequence_id))
 
 
 def removal_of(command: Message[RemoveContact]) -> Removal:

@@ -1,15 +1,19 @@
 """What is heard of sequences: entry opens and closes, and what is deleted is erased."""
 
 import re
+from collections.abc import Mapping
 from collections.abc import Sequence as Many
 
+from campaign.rules import read_rules
 from messaging import Batch, Cause, Decided, Decision, Fence, Message, Tombstone, Tx
 from sluice_contracts.base import ID_PATTERN, INTEGER_MAX
 from sluice_contracts.sequences import SequenceState
 
-from enrollment.domain.sequence import Sequence, Status, fence, hear, status_of, vanish
-from enrollment.store import clock, erasures, sequences
+from enrollment.domain.sequence import Sequence, Status, fence, hear, pause_over, status_of, vanish
+from enrollment.store import clock, erasures, pauses, sequences, versions
 from enrollment.store.erasures import Erasure
+from enrollment.store.pauses import EndedPause
+from enrollment.store.versions import Version
 
 
 async def lock_sequences(records: Many[Message[SequenceState] | Tombstone], tx: Tx) -> None:
@@ -22,7 +26,9 @@ async def on_sequence(news: Batch[SequenceState], tx: Tx) -> None:
     known = await sequences.load(tx.conn, news.keys())
     decided = news.decide(lambda one: hear(known.get(one.key), sequence_of(one.data), now=tx.now))
     await sequences.save(tx.conn, decided.states())
-    await erasures.start(tx.conn, deleted_of(decided))
+    await versions.save(tx.conn, [version_of(one.data) for one, _ in taken(decided) if one.data.published is not None])
+    await pauses.add(tx.conn, [ended for one, state in taken(decided) if (ended := ended_pause(known, one, state))])
+    await erasures.start(tx.conn, erasures_of([(state, one.cause) for one, state in taken(decided)]))
     tx.emit(decided)
 
 
@@ -38,6 +44,8 @@ async def on_sequence_fence(fences: Many[Fence], tx: Tx) -> None:
         decision = fence(known, one.key, state_version=version, status=one.status, epoch=epoch, now=now)
         if decision.state is not None:
             await sequences.save(tx.conn, [decision.state])
+            over = pause_over(known, decision.state, admit=False)
+            await pauses.add(tx.conn, [EndedPause(over, one.cause)] if over is not None else [])
             await erasures.start(tx.conn, erasures_of([(decision.state, one.cause)]))
         for message in decision.messages:
             tx.say(message, one.cause)
@@ -65,8 +73,9 @@ def counted(number: int | None) -> int | None:
 
 
 def sequence_of(state: SequenceState) -> Sequence:
-    """What entry asks of a sequence's state."""
-    campaign = (state.published or {}).get("campaign")
+    """What entry asks of a sequence's state. One that names no version to follow is followed to its newest."""
+    published = state.published or {}
+    campaign = published.get("campaign")
     return Sequence(
         sequence_id=state.sequence_id,
         state_version=state.state_version,
@@ -74,18 +83,29 @@ def sequence_of(state: SequenceState) -> Sequence:
         epoch=state.epoch,
         version=state.version,
         campaign=campaign if isinstance(campaign, str) else None,
+        follow_version=state.follow_version if state.follow_version is not None else state.version,
+        rules=read_rules(published),
     )
 
 
-def deleted_of(decided: Decided[Sequence]) -> list[Erasure]:
-    """What must be erased after these decisions."""
-    return erasures_of(
-        [
-            (decision.state, message.cause)
-            for message, decision in decided.pairs
-            if isinstance(decision, Decision) and decision.state is not None
-        ]
-    )
+def version_of(state: SequenceState) -> Version:
+    """The version that is published in a state."""
+    return Version(state.sequence_id, state.version or 0, state.published or {})
+
+
+def taken(decided: Decided[Sequence]) -> list[tuple[Message[SequenceState], Sequence]]:
+    """The states that were newer, each with what they made of the sequence."""
+    return [
+        (message, decision.state)
+        for message, decision in decided.pairs
+        if isinstance(decision, Decision) and decision.state is not None
+    ]
+
+
+def ended_pause(known: Mapping[str, Sequence], news: Message[SequenceState], state: Sequence) -> EndedPause | None:
+    """The pause that is over with this state."""
+    over = pause_over(known.get(news.key), state, admit=news.data.admit == "qualifying")
+    return EndedPause(over, news.cause) if over is not None else None
 
 
 def erasures_of(states: Many[tuple[Sequence, Cause]]) -> list[Erasure]:

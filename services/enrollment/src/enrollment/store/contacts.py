@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+import orjson
+from campaign.conditions import Facts
 from chassis.pool import Conn
 
 from enrollment.domain.contact import Contact
@@ -12,13 +14,14 @@ from enrollment.store.ids import joined
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A contact's record: its version, where it stands in the topic, and the one thing that entry asks of it."""
+    """A contact's record: its version, where it stands in the topic, and what entry and conditions ask of it."""
 
     contact_id: str
     state_version: int
     partition: int
     offset: int
     opted_out: bool
+    facts: str = "{}"
 
 
 # A row that is there is locked by the conflict and not written: `where false`. One statement, so that known and unknown
@@ -44,17 +47,22 @@ from contact where contact_id = any((select string_to_array($1, ','))::text[])
 """
 
 _HEAR: Final = """
-insert into contact as known (contact_id, state_version, source_partition, source_offset, opted_out)
-select contact_id, state_version, source_partition, source_offset, opted_out
-from unnest($1::text[], $2::bigint[], $3::int[], $4::bigint[], $5::boolean[])
-    as news (contact_id, state_version, source_partition, source_offset, opted_out)
+insert into contact as known (contact_id, state_version, source_partition, source_offset, opted_out, facts)
+select contact_id, state_version, source_partition, source_offset, opted_out, facts
+from unnest($1::text[], $2::bigint[], $3::int[], $4::bigint[], $5::boolean[], $6::json[])
+    as news (contact_id, state_version, source_partition, source_offset, opted_out, facts)
 order by news.contact_id collate "C"
 on conflict (contact_id) do update
 set state_version = excluded.state_version, source_partition = excluded.source_partition,
-    source_offset = excluded.source_offset, opted_out = excluded.opted_out
+    source_offset = excluded.source_offset, opted_out = excluded.opted_out, facts = excluded.facts
 where (known.state_version is null or known.state_version < excluded.state_version)
     and (known.gone_partition is distinct from excluded.source_partition or known.gone_offset < excluded.source_offset)
-returning contact_id, opted_out
+returning contact_id, opted_out or opted_out_kept
+"""
+
+_FACTS: Final = """
+select contact_id, facts::text, opted_out or opted_out_kept
+from contact where contact_id = any((select string_to_array($1, ','))::text[]) and state_version is not null
 """
 
 _OPT_OUT: Final = """
@@ -66,6 +74,7 @@ _SAVE: Final = """
 update contact as known
 set state_version = news.state_version, source_partition = news.source_partition, source_offset = news.source_offset,
     opted_out = news.opted_out, opted_out_kept = news.opted_out_kept,
+    facts = case when news.state_version is not null then known.facts end,
     gone_partition = news.gone_partition, gone_offset = news.gone_offset
 from unnest($1::text[], $2::bigint[], $3::int[], $4::bigint[], $5::boolean[], $6::boolean[], $7::int[], $8::bigint[])
     as news (contact_id, state_version, source_partition, source_offset, opted_out, opted_out_kept, gone_partition,
@@ -98,8 +107,23 @@ async def hear(conn: Conn, news: Sequence[Heard]) -> dict[str, bool]:
         [one.partition for one in news],
         [one.offset for one in news],
         [one.opted_out for one in news],
+        [one.facts for one in news],
     )
     return {row[0]: row[1] for row in rows}
+
+
+def packed(attributes: Mapping[str, Any], tags: Sequence[str]) -> str:
+    """Attributes and tags as they are stored."""
+    return orjson.dumps({"attributes": attributes, "tags": tags}).decode()
+
+
+async def facts(conn: Conn, contact_ids: Collection[str]) -> dict[str, Facts]:
+    """What conditions ask of contacts; those that were not heard of are not in it."""
+    found = {}
+    for contact_id, text, opted_out in await conn.fetch(_FACTS, joined(contact_ids)):
+        stored = orjson.loads(text) if text is not None else {}
+        found[contact_id] = Facts(stored.get("attributes", {}), stored.get("tags", ()), opted_out)
+    return found
 
 
 async def opt_out(conn: Conn, contact_ids: Collection[str]) -> None:

@@ -48,6 +48,11 @@ _WAKE: Final = """
 update parked set waits_for = null where contact_id = any((select string_to_array($1, ','))::text[]) and waits_for = $2
 """
 
+_WAKE_ALL: Final = """
+update parked set waits_for = null
+where contact_id = any((select string_to_array($1, ','))::text[]) and waits_for is not null
+"""
+
 _WAIT: Final = """
 update parked set waits_for = changed.waits_for
 from unnest($1::bigint[], $2::text[]) as changed (place, waits_for) where parked.place = changed.place
@@ -154,6 +159,11 @@ async def of_contacts(conn: Conn, contact_ids: Collection[str]) -> list[Parked]:
 async def wake(conn: Conn, contact_ids: Collection[str], *, waits_for: Missing) -> None:
     """What these contacts waited for is there."""
     await conn.execute(_WAKE, joined(contact_ids), waits_for.value)
+
+
+async def wake_all(conn: Conn, contact_ids: Collection[str]) -> None:
+    """Whatever these contacts wait for, they are looked at again."""
+    await conn.execute(_WAKE_ALL, joined(contact_ids))
 
 
 async def wait(conn: Conn, rows: Sequence[tuple[Parked, Missing]]) -> None:
