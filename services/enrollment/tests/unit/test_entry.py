@@ -1,11 +1,15 @@
 """Who enters, decided purely."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
+from campaign.conditions import Condition, Facts, StopWhen
+from campaign.rules import Rules
 from enrollment.domain import answer
 from enrollment.domain.contact import Contact, forget
-from enrollment.domain.entry import Against, Ask, Entered, Missing, Refusal, Verdict, admit_all
+from enrollment.domain.entry import Against, Ask, Been, Entered, Missing, Refusal, Verdict, admit_all, not_in
 from enrollment.domain.patience import Patience
 from enrollment.domain.sequence import Sequence, Status
 from hypothesis import given
@@ -169,3 +173,43 @@ def test_a_record_behind_the_tombstone_is_a_new_contact() -> None:
 
     assert kept is not None
     assert (kept.state_version, kept.gone_offset) == (1, 3)
+
+
+ANY = st.sampled_from(["enroll", "end", "once", "again"])
+
+
+@given(st.lists(st.tuples(st.booleans(), ANY), max_size=20), st.booleans())
+def test_there_are_never_two_live_ones_whatever_an_edit_says_of_entering_once(
+    moves: list[tuple[bool, str]], holds: bool
+) -> None:
+    """Against the rule itself: a log of entries, the last of which counts."""
+    stop_when = StopWhen(success=(Condition("stage", "exists"),))
+    facts = {"c": Facts({"stage": "Won"} if holds else {})}
+    sequence, been = ACTIVE, cast("Been | None", None)
+    for twice, move in moves:
+        if move in {"once", "again"}:
+            sequence = replace(ACTIVE, rules=Rules(stop_when=stop_when, enroll_once=move == "once"))
+        elif move == "end":
+            been = been and Been.PAST
+        else:
+            against = Against(been={("s", "c"): been} if been else {})
+            verdicts = admit_all([ask()] * (1 + twice), {"s": sequence}, {"c": known("c")}, against, facts=facts)
+            for verdict in verdicts:
+                once = sequence.rules.enroll_once
+                if isinstance(verdict, Entered):
+                    assert been is None or (been is Been.PAST and not once)
+                    assert verdict.again is (been is Been.PAST)
+                    been = Been.LIVE if verdict.stopped is None else Been.PAST
+                else:
+                    assert verdict == Refusal("already_enrolled")
+                    assert been is Been.LIVE or (been is Been.PAST and once)
+
+
+def test_who_is_in_is_passed_over_where_nobody_asked() -> None:
+    again = replace(ACTIVE, rules=Rules(enroll_once=False))
+
+    def passed(been: Been | None, sequence: Sequence) -> bool:
+        return not not_in([ask()], {"s": sequence}, Against(been={("s", "c"): been} if been else {}))
+
+    assert [passed(None, ACTIVE), passed(Been.PAST, ACTIVE), passed(Been.LIVE, ACTIVE)] == [False, True, True]
+    assert [passed(Been.PAST, again), passed(Been.LIVE, again)] == [False, True]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from enrollment.domain.sequence import Sequence, Status, fence, hear, vanish
+from enrollment.domain.sequence import PauseOver, Sequence, Status, fence, hear, pause_over, vanish
 from hypothesis import given
 from hypothesis import strategies as st
 from sluice_contracts.enrollment import EntryClosed
@@ -91,3 +91,46 @@ def test_in_whatever_order_records_come_an_epoch_has_at_most_one_receipt(heard: 
             assert known.closed_epoch >= known.epoch
 
     assert receipts == sorted(set(receipts))
+
+
+@given(st.lists(st.tuples(st.booleans(), STATES, st.booleans()), max_size=40))
+def test_every_pause_in_which_somebody_may_be_turned_away_is_open_or_known_to_be_over(
+    heard: list[tuple[bool, Sequence, bool]],
+) -> None:
+    known: Sequence | None = None
+    paused, over = set[int](), list[PauseOver]()
+    for whole, news, admit in heard:
+        decision = (
+            hear(known, news, now=NOON)
+            if whole
+            else fence(known, "s", state_version=news.state_version, status=news.status, epoch=news.epoch, now=NOON)
+        )
+        if decision.state is None:
+            continue
+        ended = pause_over(known, decision.state, admit=admit)
+        over += [ended] if ended is not None else []
+        known = decision.state
+        if known.status is Status.PAUSED:
+            assert known.paused_epoch == known.epoch
+            paused.add(known.epoch)
+
+    settled = {one.epoch for one in over}
+    still_open = {known.paused_epoch} if known is not None and known.paused_epoch is not None else set()
+    if known is None or known.status is not Status.DELETED:
+        assert settled | still_open == paused
+
+
+def test_only_the_resume_of_that_pause_admits() -> None:
+    closed = hear(ACTIVE, paused(), now=NOON).state
+    assert closed is not None
+
+    def over(status: Status, epoch: int) -> PauseOver | None:
+        state = hear(closed, Sequence("s", 9, status, epoch, version=1), now=NOON).state
+        assert state is not None
+        return pause_over(closed, state, admit=True)
+
+    assert over(Status.ACTIVE, 2) == PauseOver("s", 1, admit=True)
+    assert over(Status.PAUSED, 3) == PauseOver("s", 1, admit=True)
+    assert over(Status.ACTIVE, 4) == PauseOver("s", 1, admit=False)
+    assert over(Status.PAUSED, 1) is None
+    assert over(Status.DELETED, 2) is None
