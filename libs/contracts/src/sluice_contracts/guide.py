@@ -142,3 +142,12 @@ QUARANTINE: Final = (
 )
 
 TOMBSTONE: Final = "The null value: this key is gone. Forget it, and what you stored about it."
+
+CONSOLE: Final = """\
+The console is a read model: it reads every topic of events, control and state, and tells over HTTP what happened, to
+whom, and why (docs/openapi/console.json). It takes no command and owns nothing: whatever it shows can be read from the
+topics by anybody, and that is how it is made.
+
+It keeps ids, times and reasons, of contacts neither attributes nor addresses. It takes part in erasure: a
+`SequenceErased` and a `ContactErased` of the service `console` stand on `erasure.receipts`.
+"""
