@@ -45,6 +45,10 @@ bench-books: venv ## the books of every sequence, asked 1,000 times while 100,00
 bench-fair: venv ## how long a small sequence's messages wait while a million of another are due
 	@$(RUN) -m benchmarks.fair $(ARGS)
 
+.PHONY: bench-rebuild
+bench-rebuild: venv ## the console hears 1,000,000 events, is dropped, and is built again with the same numbers
+	@$(RUN) -m benchmarks.rebuild $(ARGS)
+
 # Tests
 
 .PHONY: test

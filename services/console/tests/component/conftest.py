@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import asyncpg
 import orjson
 import pytest
 from chassis.clock import utc_now
@@ -222,6 +223,16 @@ async def pool(running: Servers) -> AsyncIterator[Pool]:
     """The runtime role's pool on a migrated schema whose tables are empty."""
     async with fresh_schema(running, SCHEMA, MESSAGING, MIGRATIONS) as opened:
         yield opened
+
+
+@pytest.fixture
+async def owner(running: Servers, pool: Pool) -> AsyncIterator[asyncpg.Connection]:
+    """The schema's owner, who may drop what was built."""
+    conn = await asyncpg.connect(running.migration_urls[SCHEMA], server_settings={"search_path": SCHEMA})
+    try:
+        yield conn
+    finally:
+        await conn.close()
 
 
 @pytest.fixture

@@ -188,7 +188,9 @@ class NextStep(Reply):
     step_id: str
     channel: str
     due_at: datetime | None = Field(description="On the wall clock, if nothing is paused meanwhile; null while paused.")
-    leaves_at: datetime | None = Field(description="`due_at`, moved to where the window opens.")
+    leaves_at: datetime | None = Field(
+        description="`due_at`, moved to where the window opens; null where it is not time that it waits for."
+    )
 
 
 class ContactStanding(Reply):

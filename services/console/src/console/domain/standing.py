@@ -138,12 +138,12 @@ def _waiting(enrolled: Enrolled, course: Course, around: Surroundings, step: Ste
     if suspended is not None:
         why = "" if suspended.reason is None else f": {suspended.reason}"
         said = f"`{step.step_id}` is due, but {suspended.scope} is suspended since {when(suspended.at)}{why}."
-        return Standing("suspended", said, step, due_at, leaves_at)
+        return Standing("suspended", said, step, due_at)
     if leaves_at > around.now:
         said = f"`{step.step_id}` was due at {when(due_at)}, outside its window, which opens at {when(leaves_at)}."
         return Standing("outside_window", said, step, due_at, leaves_at)
     said = f"`{step.step_id}` has been due since {when(due_at)} and leaves as soon as its turn comes."
-    return Standing("due", said, step, due_at, leaves_at)
+    return Standing("due", said, step, due_at)
 
 
 def suspension_of(step: Step, suspensions: Mapping[str, Suspension]) -> Suspension | None:

@@ -65,9 +65,12 @@ returning enrollment_id
 """
 
 _ORPHANED: Final = """
+insert into gone_enrollment (enrollment_id)
 select news.enrollment_id
 from unnest($1::text[], $2::text[]) as news (enrollment_id, sequence_id)
 join gone_sequence using (sequence_id)
+on conflict (enrollment_id) do nothing
+returning enrollment_id
 """
 
 _DROP_EVENTS: Final = "delete from event where contact_id = any($1::text[]) and enrollment_id = any($2::text[])"
