@@ -15,7 +15,7 @@ from sluice_contracts.registry import ALL
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs" / "asyncapi"
 OFFICIAL = Path(__file__).with_name("asyncapi-3.0.0.json")
-SERVICES = ("sequences", "enrollment", "delivery")
+SERVICES = ("sequences", "enrollment", "delivery", "console")
 
 
 def published(service: str) -> dict[str, Any]:

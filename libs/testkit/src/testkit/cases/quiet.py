@@ -63,7 +63,7 @@ select min(at) from (
 
 _ENROLLMENT: Final = """
 select (select count(*) from enrollment.parked where waits_for is null) as parked,
-    (select count(*) from enrollment.erasure) as erasures
+    (select count(*) from enrollment.erasure) as erasures, (select count(*) from enrollment.ended_pause) as admissions
 """
 
 CLOCK: Final = "(select pg_catalog.clock_timestamp() + ahead from test_clock.shift)"
