@@ -139,16 +139,17 @@ async def measure(running: Servers, events: int) -> bool:
     await provision(running.kafka, Path(__file__).parents[1])
     async with fresh_schema(running, SCHEMA, MESSAGING, MIGRATIONS) as pool:
         wrote = await write(running.kafka, events)
-        print(f"written to Kafka      {events:>9,} events in {wrote:7.1f} s")
+        print(f"written to Kafka      {events:>9,} events in {wrote:7.1f} s", flush=True)
         began = monotonic()
         async with hearing(pool, running.kafka):
             first = await built(pool, events, began=began)
-            _tell("built", first, events)
-            began = monotonic()
-            await app.rebuild(MigrationSettings(migration_url=SecretStr(running.migration_urls[SCHEMA])))
-            print(f"dropped               in {monotonic() - began:7.1f} s, while it ran")
+        _tell("built", first, events)
+        began = monotonic()
+        await app.rebuild(MigrationSettings(migration_url=SecretStr(running.migration_urls[SCHEMA])))
+        print(f"dropped               in {monotonic() - began:7.1f} s", flush=True)
+        async with hearing(pool, running.kafka):
             second = await built(pool, events, began=began)
-            _tell("dropped and rebuilt", second, events)
+        _tell("dropped and rebuilt", second, events)
         async with pool.acquire() as conn:
             await _tell_sizes(conn)
     same = first.numbers == second.numbers
@@ -164,7 +165,10 @@ async def _tell_sizes(conn: Any) -> None:
 def _tell(what: str, one: Built, events: int) -> None:
     log = [sum(logs[name] for logs, _ in one.numbers.values()) for name in ("enrolled", "completed")]
     rate = events / one.seconds
-    print(f"{what:<21} {events:>9,} events in {one.seconds:7.1f} s, {rate:,.0f} a second; enrolled, completed: {log}")
+    print(
+        f"{what:<21} {events:>9,} events in {one.seconds:7.1f} s, {rate:,.0f} a second; enrolled, completed: {log}",
+        flush=True,
+    )
 
 
 def main() -> int:

@@ -39,7 +39,7 @@ def main() -> int:
     commands.add_parser("run", help="hear and answer until SIGTERM or SIGINT")
     commands.add_parser("migrate", help="bring the database schema to the newest version, then end")
     commands.add_parser(
-        "rebuild", help="drop what was built from the topics; what runs, or is started, reads them anew"
+        "rebuild", help="drop what was built; what runs ends, and reads the topics anew when it is started"
     )
     asked = parser.parse_args()
     try:
@@ -52,7 +52,7 @@ def main() -> int:
             case _:
                 asyncio.run(app.rebuild(load(MigrationSettings)))
                 sys.stdout.write(
-                    "dropped; the topics are read anew by `python -m console run`, at once where it runs\n"
+                    "dropped; a console that runs ends, and reads the topics anew when its supervisor starts it\n"
                 )
     except SettingsFault as fault:
         sys.stderr.write(f"{parser.prog}: {fault}\n")

@@ -32,6 +32,7 @@ async def run(settings: ConsoleSettings) -> None:
     ):
         async with pool.acquire() as conn:
             await build.ensure(conn)
+            built_at = await build.built_at(conn)
         service = Service(routes=routes.build(), pool=pool, kafka=settings.kafka_bootstrap_servers, health=health)
         answering = loops.Answering(
             create(loops.Snapshots(answering_pool)),
@@ -44,6 +45,7 @@ async def run(settings: ConsoleSettings) -> None:
                 service.run,
                 answering,
                 loops.erasing(service, health),
+                loops.RebuildWatch(answering_pool, health, built_at=built_at),
                 drain_seconds_max=settings.drain_seconds_max,
             )
 
@@ -54,7 +56,7 @@ async def migrate(settings: MigrationSettings) -> list[str]:
 
 
 async def rebuild(settings: MigrationSettings) -> None:
-    """Drop the read model and its offsets, in one transaction: whatever runs reads the topics anew."""
+    """Drop the read model and its offsets, in one transaction; what runs notices, ends, and reads anew when it is started."""
     conn = await asyncpg.connect(
         settings.migration_url.get_secret_value(),
         timeout=CONNECT_SECONDS_MAX,

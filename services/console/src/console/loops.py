@@ -3,18 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Final
 
 import structlog
 import uvicorn
 from chassis.clock import sleep_unless
 from chassis.health import Health
-from chassis.pool import Conn, Pool
+from chassis.pool import Conn, Pool, is_transient
 from chassis.rounds import Rounds
 from fastapi import FastAPI
 from messaging import Service
 
 from console.handlers.erasure import erase_some
+from console.store import build
 
 log = structlog.get_logger()
 
@@ -24,6 +26,8 @@ ANSWER_SECONDS_MAX: Final = 8
 CONCURRENCY_MAX: Final = 64
 """Beyond it questions are refused at once (503)."""
 BEAT_SECONDS: Final = 5.0
+STALL_SECONDS_MAX: Final = 60.0
+WATCH_REST_SECONDS: Final = 1.0
 
 
 def erasing(service: Service, health: Health) -> Rounds:
@@ -34,6 +38,33 @@ def erasing(service: Service, health: Health) -> Rounds:
             return await erase_some(tx)
 
     return Rounds("erasure", erase, rest_seconds=ERASURE_REST_SECONDS, health=health)
+
+
+class RebuildWatch:
+    """Ends where the read model was dropped: its readers stand where nothing is any more, and the supervisor starts anew."""
+
+    def __init__(self, pool: Pool, health: Health, *, built_at: datetime) -> None:
+        self.__qualname__ = "rebuild_watch"
+        self._pool = pool
+        self._health = health
+        self._built_at = built_at
+
+    async def __call__(self, stop: asyncio.Event) -> None:
+        """Until stopped, or until it was dropped."""
+        while not stop.is_set():
+            self._health.beat(self.__qualname__, every_seconds_max=STALL_SECONDS_MAX)
+            try:
+                async with self._pool.acquire() as conn:
+                    built_at = await build.built_at(conn)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                built_at = self._built_at
+            if built_at != self._built_at:
+                log.warning("read_model_dropped", reading="anew after a restart")
+                return
+            await sleep_unless(stop, WATCH_REST_SECONDS)
+        self._health.forget(self.__qualname__)
 
 
 class Snapshots:

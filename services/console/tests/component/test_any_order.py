@@ -1,12 +1,16 @@
 """Topics have no order among each other: whichever is heard first, and however often, the numbers are the same."""
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from chassis.health import Health
+from console.loops import RebuildWatch
 from console.store import build
+from prometheus_client import CollectorRegistry
 
 from .conftest import STATE, TWO, World, ago, definition, step
 
@@ -185,3 +189,20 @@ async def test_dropping_it_and_hearing_all_again_gives_the_same_answers(world: W
     await world.erase()
 
     assert await numbers(world) == before
+
+
+async def test_a_running_console_ends_when_its_model_is_dropped(world: World, owner: Any) -> None:
+    async with world.pool.acquire() as conn:
+        await build.ensure(conn)
+        built_at = await build.built_at(conn)
+    watch = RebuildWatch(world.pool, Health(registry=CollectorRegistry()), built_at=built_at)
+    stop = asyncio.Event()
+    watching = asyncio.create_task(watch(stop))
+
+    async with owner.transaction():
+        await build.drop(owner)
+        await build.ensure(owner)
+    async with asyncio.timeout(10):
+        await watching
+
+    assert not stop.is_set()
