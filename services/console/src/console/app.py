@@ -56,7 +56,7 @@ async def migrate(settings: MigrationSettings) -> list[str]:
 
 
 async def rebuild(settings: MigrationSettings) -> None:
-    """Drop the read model and its offsets, in one transaction; what runs notices, ends, and reads anew when it is started."""
+    """Drop the read model and its offsets at once; what runs notices, ends, and reads anew when it is started."""
     conn = await asyncpg.connect(
         settings.migration_url.get_secret_value(),
         timeout=CONNECT_SECONDS_MAX,
