@@ -41,7 +41,7 @@ def erasing(service: Service, health: Health) -> Rounds:
 
 
 class RebuildWatch:
-    """Ends where the read model was dropped: the readers stand where nothing is any more, so it must be started anew."""
+    """Ends where the read model was dropped: its readers stand where nothing is, so it must be started anew."""
 
     def __init__(self, pool: Pool, health: Health, *, built_at: datetime) -> None:
         self.__qualname__ = "rebuild_watch"
