@@ -82,11 +82,15 @@ def suspend(
 
 
 def restore(scope: Scope | None, command: RestoreDelivery, *, cause: Cause, now: datetime) -> Decision[Scope]:
-    """Let a scope send again: now, or once the receipt of its suspension is given."""
+    """Let a scope send again: now, or once the receipt of its suspension is given.
+
+    What runs runs on; that it was restored is said once more, so that who asked sees it however old that is.
+    """
     known = _known(scope, command.scope, now=now)
     match known.status:
         case Status.RUNNING:
-            return Decision(recover(known, now=now) if known.trial else None, result={"epoch": known.epoch})
+            said = (_restored(known, known.reason),) if known.epoch else ()
+            return Decision(recover(known, now=now) if known.trial else None, said, {"epoch": known.epoch})
         case Status.SUSPENDING:
             wanted = {"cause": cause.to_dict(), "reason": command.reason}
             asked = replace(known, restore=known.restore or wanted, breaker=False)
