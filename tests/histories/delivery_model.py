@@ -9,7 +9,7 @@ from typing import Any
 from sluice_contracts.base import parse_timestamp
 
 from tests.histories.enrollment_model import ContactView
-from tests.histories.reference import ActiveClock, Option, Version, after_end, first, follow
+from tests.histories.reference import ActiveClock, Option, Version, after_end, delay, first, follow
 from tests.histories.sequences_model import SequenceModel
 from tests.pump.senders import Attempt
 from tests.pump.topics import Record
@@ -17,7 +17,8 @@ from tests.pump.world import Held
 
 TIMES_MAX = 12
 SLACK = timedelta(seconds=1)
-LEASE = timedelta(seconds=20)
+UNKNOWN_WAIT = timedelta(seconds=600)
+LEASE_SECONDS = 20.0
 STALENESS = timedelta(seconds=5)
 
 
@@ -37,13 +38,32 @@ class Row:
     ended: list[str] = field(default_factory=list)
     held: Held | None = None
     held_at: datetime | None = None
+    held_since: float = 0.0
+    """On the processes' clock, by which leases are counted."""
     attempted_at: datetime | None = None
     tried: bool = False
     """It keeps its version to the end of its step."""
     in_doubt: bool = False
     late: bool = False
     """It is to be tried again, nobody knows when."""
+    spared: bool = False
+    """An edit made it due before a mark that was not over it: it does not expire."""
     halted: bool = False
+    unknown_since: datetime | None = None
+    """On the active clock: its message may have arrived, and waits to be decided."""
+
+    @property
+    def waits(self) -> bool:
+        """What the books call pending."""
+        return self.held is None and self.unknown_since is None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is due until then expires, and goes on from there; both on the active clock."""
+
+    until: datetime
+    base: datetime
 
 
 @dataclass
@@ -72,6 +92,7 @@ class DeliveryModel:
     """The queue, the history, the books and the receipts."""
 
     sequences: dict[str, SequenceModel]
+    monotonic: Callable[[], float]
     gates: dict[str, Gate] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     contacts: dict[str, ContactView] = field(default_factory=lambda: defaultdict(ContactView))
@@ -98,6 +119,9 @@ class DeliveryModel:
     gone_for: set[str] = field(default_factory=set)
     """Enrollments for which a removal's receipt was given."""
     told: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, Mark] = field(default_factory=dict)
+    retried: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Messages that may have arrived and were sent again on purpose."""
 
     # -- what it hears
 
@@ -129,13 +153,28 @@ class DeliveryModel:
             return
         clock = self.sequences[name].clock
         if known is not None and known.state["status"] == "paused" and state["status"] == "active":
-            again = len([row for row in self._of(name) if row.held is None])
+            again = len([row for row in self._of(name) if row.waits])
             self.books[name].planned += again
             self.books[name].dropped += again
         new_epoch = known is None or known.state["epoch"] < state["epoch"]
         if state["status"] == "paused" and new_epoch and "receipts" not in state:
             self.halts[name, state["epoch"]] = self._in_flight(name)
         self.gates[name] = Gate(state, _clock_of(clock, state))
+        self._mark(name, state)
+
+    def _mark(self, name: str, state: dict[str, Any]) -> None:
+        """A resume that skips, or sends only what is not too late, leaves a mark."""
+        overdue, bound = state.get("overdue"), state.get("max_lateness")
+        if state["status"] != "active" or not (overdue == "skip" or bound):
+            return
+        base = self.gates[name].clock.at(parse_timestamp(state["resumed_at"]))
+        until = base - delay(bound) if bound else base
+        known = self.marks.get(name)
+        if known is not None and known.base == base:
+            return
+        for row in self._of(name):
+            row.spared = False
+        self.marks[name] = Mark(max(until, known.until) if known else until, max(base, known.base) if known else base)
 
     def _close(self, name: str, state: dict[str, Any]) -> None:
         clock = self.gates[name].clock if name in self.gates else ActiveClock()
@@ -157,7 +196,7 @@ class DeliveryModel:
             return
         sequence = self.sequences[name]
         base = sequence.clock.at(parse_timestamp(data["occurred_at"]))
-        newer = [version for number, version in sequence.versions.items() if number >= data["version"]]
+        newer = [sequence.versions[number] for number in _for(sequence, data["version"])]
         self.rows[enrollment_id] = Row(
             enrollment_id=enrollment_id,
             contact_id=data["contact_id"],
@@ -166,14 +205,14 @@ class DeliveryModel:
             contact_offset=data["contact_offset"],
             low=base,
             high=base,
-            options=self._closed({first(version) for version in newer}, (), sequence),
+            options=self._closed({first(version) for version in newer}, (), sequence, data["version"]),
         )
         self.books[name].planned += 1
 
-    def _closed(self, options: set[Option], ended: Sequence[str], sequence: SequenceModel) -> set[Option]:
+    def _closed(self, options: set[Option], ended: Sequence[str], sequence: SequenceModel, entered: int) -> set[Option]:
         """Those, and what following newer versions may have made of them, whichever of them were met."""
         found = set(options)
-        for number in sorted(sequence.versions):
+        for number in _for(sequence, entered):
             new = sequence.versions[number]
             found |= {follow(o, ended, sequence.versions.get(o.version), new) for o in found if o.version < number}
         return found
@@ -181,8 +220,9 @@ class DeliveryModel:
     def publish(self, name: str, version: Version) -> None:
         """A version is new: rows follow it, sooner or later."""
         for row in self._of(name):
-            if not row.tried and row.held is None:
+            if not row.tried and row.waits and version.number > row.entered:
                 old = self.sequences[name].versions
+                row.spared = self._spared(row)
                 row.options |= {follow(o, row.ended, old.get(o.version), version) for o in row.options}
 
     def _remove(self, data: dict[str, Any]) -> None:
@@ -196,7 +236,7 @@ class DeliveryModel:
             if row.halted and row.contact_id == data["contact_id"] and self._in_scope(row, data)
         }
         rows = [self.rows[one] for one in named | halted if one in self.rows]
-        dropped = len([row for row in rows if row.held is None and not row.in_doubt])
+        dropped = len([row for row in rows if row.waits and not row.in_doubt])
         in_flight = len([row for row in rows if row.held is not None])
         self.removals.append((data["removal_id"], named | halted, dropped, in_flight))
         self._end(named)
@@ -212,7 +252,9 @@ class DeliveryModel:
         for one in enrollment_ids:
             self.ended.add(one)
             row = self.rows.get(one)
-            if row is not None and row.held is None:
+            if row is not None and row.unknown_since is not None:
+                del self.rows[one]
+            elif row is not None and row.held is None:
                 self._drop(row, row.in_doubt)
             elif row is not None:
                 row.halted = True
@@ -241,8 +283,10 @@ class DeliveryModel:
         assert option in row.options, f"{held} is claimed, should be one of {row.options}"
         due = row.low + self._step(row, option).after
         active = gate.clock.at(now)
+        assert row.late or self._spared(row), f"{held} is claimed, should expire: {self.marks[row.sequence_id]}"
+        assert row.unknown_since is None, f"{held} is claimed, and nobody has decided whether it has arrived"
         assert due <= active, f"{held} is claimed at {active}, before it is due at {due}"
-        row.held, row.held_at, row.attempted_at = held, now, None
+        row.held, row.held_at, row.held_since, row.attempted_at = held, now, self.monotonic(), None
         row.options = {option}
 
     def begin(self, held: Held, attempt: Attempt) -> None:
@@ -269,7 +313,8 @@ class DeliveryModel:
         message = (held.enrollment_id, held.step_id)
         if arrived:
             self.arrivals[message] += 1
-            assert attempt.idempotent or self.arrivals[message] == 1, f"{held} has arrived twice"
+            allowed = 1 + self.retried[message]
+            assert attempt.idempotent or self.arrivals[message] <= allowed, f"{held} has arrived too often"
 
     def _step(self, row: Row, option: Option) -> Any:
         assert option.step is not None
@@ -284,20 +329,24 @@ class DeliveryModel:
             return
         held, row.held = row.held, None
         match ending:
-            case "sent" | "unknown":
-                self._goes_on(row, held.step_id, ending, now)
+            case "sent":
+                self._ends(row, held.step_id, "sent")
+                self._goes_on(row, held.step_id, now)
+            case "unknown":
+                self._doubt(row, held.step_id, now)
             case "failed":
                 del self.rows[enrollment_id]
                 self._ends(row, held.step_id, "failed")
             case _ if row.halted:
                 self._drop(row, row.in_doubt or in_doubt)
+                self.history.setdefault((enrollment_id, held.step_id), "dropped")
             case "retry":
                 row.tried = row.late = True
                 row.in_doubt |= in_doubt
             case "released" | "postponed":
                 row.late = ending == "postponed"
                 if not row.tried:
-                    row.options = self._closed(row.options, row.ended, self.sequences[row.sequence_id])
+                    row.options = self._closed(row.options, row.ended, self.sequences[row.sequence_id], row.entered)
             case _:
                 raise AssertionError(ending)
 
@@ -306,34 +355,111 @@ class DeliveryModel:
         for row in [row for row in self.rows.values() if row.held is not None and row.held.token == token]:
             held, row.held = row.held, None
             assert held is not None
-            assert row.held_at is not None
-            assert now - row.held_at > LEASE, f"{held} lapsed too early"
+            assert self._is_over(row), f"{held} lapsed too early"
             if held.channel == "webhook" and not row.halted and held.attempt < TIMES_MAX:
                 row.tried = row.in_doubt = True
             else:
-                self._goes_on(row, held.step_id, "unknown", now)
+                self._doubt(row, held.step_id, now)
+
+    def _is_over(self, row: Row) -> bool:
+        """Whether its lease is."""
+        return self.monotonic() - row.held_since > LEASE_SECONDS
 
     def give_back(self, token: int) -> None:
         """A claim whose answer was lost is as if it had not been made."""
         for row in [row for row in self.rows.values() if row.held is not None and row.held.token == token]:
             self.book(row.enrollment_id, token, "released", row.held_at or row.low, in_doubt=False)
 
-    def _goes_on(self, row: Row, step: str, outcome: str, now: datetime) -> None:
+    def _doubt(self, row: Row, step: str, now: datetime) -> None:
+        """It may have arrived: who lives waits until that is decided."""
+        self._ends(row, step, "unknown")
+        if row.halted or row.sequence_id in self.deleted:
+            del self.rows[row.enrollment_id]
+        else:
+            row.unknown_since = self.gates[row.sequence_id].clock.at(now)
+            row.in_doubt = True
+
+    def _spared(self, row: Row) -> bool:
+        """Whether no mark is over it, under one of the plans that it may have had when the mark was made."""
+        mark = self.marks.get(row.sequence_id)
+        if mark is None or row.spared:
+            return True
+        dues = [row.high + self._step(row, option).after for option in row.options if option.step is not None]
+        return not dues or max(dues) > mark.until
+
+    def _resolved(self, data: dict[str, Any], now: datetime) -> None:
+        """It was decided: it counts as sent, or it is sent again under its id."""
+        message = (data["enrollment_id"], data["step_id"])
+        outcome = data["outcome"]
+        assert self.history.get(message) == "unknown", f"{data} decides what is {self.history.get(message)}"
+        row = self.rows.get(data["enrollment_id"])
+        if row is not None and row.unknown_since is None:
+            row = None
+        if data["by"] == "policy":
+            assert row is not None
+            assert row.unknown_since is not None
+            (option,) = row.options
+            policy = self._step(row, option).on_unknown
+            assert outcome == ("retry" if policy == "retry" else "sent"), f"{data}, the policy is {policy}"
+            gate = self.gates[row.sequence_id]
+            assert gate.open
+            assert gate.clock.at(now) >= row.unknown_since + UNKNOWN_WAIT - SLACK, f"{data} is too early"
+        if outcome == "retry":
+            assert row is not None
+            del self.history[message]
+            row.unknown_since = None
+            row.tried = row.late = True
+            self.retried[message] += 1
+            return
+        self.history[message] = outcome
+        if row is not None:
+            row.unknown_since = None
+            row.attempted_at = now
+            self._goes_on(row, data["step_id"], now)
+
+    def _expired(self, data: dict[str, Any]) -> None:
+        """It was due before a resume that passes over it; the next step counts from there."""
+        row = self.rows.get(data["enrollment_id"])
+        assert row is not None, f"{data} of who is not in the queue"
+        mark = self.marks.get(row.sequence_id)
+        assert mark is not None, f"{data}, and nothing is to expire"
+        assert row.waits
+        step = data["step_id"]
+        dues = [row.low + self._step(row, o).after for o in row.options if o.step == step]
+        assert row.late or (dues and min(dues) <= mark.until), f"{data} is due at {dues}, expired is until {mark.until}"
+        (version,) = {o.version for o in row.options if o.step == step and o.version == data["version"]}
+        row.options = {Option(step, version)}
+        self.history[row.enrollment_id, step] = "expired"
+        self._goes_on(row, step, None, base=mark.base + timedelta(microseconds=1))
+
+    def _expired_in_doubt(self, data: dict[str, Any], now: datetime) -> None:
+        """What a mark is over and may have arrived is not expired: it is unknown."""
+        row = self.rows.get(data["enrollment_id"])
+        assert row is not None, f"{data} of who is not in the queue"
+        assert row.waits, f"{data} without reason"
+        assert row.in_doubt, f"{data} without reason"
+        assert row.sequence_id in self.marks, f"{data}, and nothing is to expire"
+        self._doubt(row, data["step_id"], now)
+
+    def _goes_on(self, row: Row, step: str, now: datetime | None, *, base: datetime | None = None) -> None:
         sequence = self.sequences[row.sequence_id]
-        self._ends(row, step, outcome)
         if row.halted or row.sequence_id in self.deleted:
             del self.rows[row.enrollment_id]
             return
         (option,) = row.options
         old = sequence.versions[option.version]
         row.ended.append(step)
-        newer = [version for number, version in sequence.versions.items() if number >= option.version]
+        newer = [sequence.versions[n] for n in {option.version, *_for(sequence, row.entered)} if n >= option.version]
         made = {after_end(step, row.ended, old, version) for version in newer}
-        row.options = self._closed(made, row.ended, sequence)
+        row.options = self._closed(made, row.ended, sequence, row.entered)
         gate = self.gates[row.sequence_id]
-        row.high = gate.clock.at(now)
-        row.low = min(row.high, gate.clock.at(row.attempted_at or row.held_at or now))
-        row.tried = row.in_doubt = row.late = False
+        if now is None:
+            assert base is not None
+            row.low = row.high = base
+        else:
+            row.high = gate.clock.at(now)
+            row.low = min(row.high, gate.clock.at(row.attempted_at or row.held_at or now))
+        row.tried = row.in_doubt = row.late = row.spared = False
         self.books[row.sequence_id].planned += 1  # where nothing is left, `StepsFinished` takes it back
 
     def _ends(self, row: Row, step: str, outcome: str) -> None:
@@ -347,8 +473,14 @@ class DeliveryModel:
         """Check what it says."""
         kind, data = record.type, record.data
         if kind in ("MessageSent", "MessageFailed", "MessageUnknown"):
+            if kind == "MessageUnknown" and not self.events[kind, data["enrollment_id"], data["step_id"]]:
+                self._expired_in_doubt(data, now)
             self.events[kind, data["enrollment_id"], data["step_id"]] -= 1
             assert self.events[kind, data["enrollment_id"], data["step_id"]] >= 0, f"said without reason: {record}"
+        elif kind == "MessageResolved":
+            self._resolved(data, now)
+        elif kind == "MessageExpired":
+            self._expired(data)
         elif kind == "StepsFinished":
             row = self.rows.pop(data["enrollment_id"], None)
             assert row is not None, f"{data} is said of who is not in the queue"
@@ -361,19 +493,19 @@ class DeliveryModel:
         elif kind == "MessagesCounted":
             self._counted(data)
         else:
-            assert kind in ("SequenceErased", "ContactErased", ""), f"delivery said {record}"
+            known = ("SequenceErased", "ContactErased", "CommandAccepted", "CommandRejected", "")
+            assert kind in known, f"delivery said {record}"
 
     def _sequence_halted(self, data: dict[str, Any], now: datetime) -> None:
         name, epoch = data["sequence_id"], data["epoch"]
         in_flight = self.halts.pop((name, epoch), None)
         assert in_flight is not None, f"{data} is not owed"
         assert data["in_flight"] == in_flight, f"{data}, in flight were {in_flight}"
-        waiting = [row for row in self._of(name) if row.held is None]
+        waiting = [row for row in self._of(name) if row.waits]
         assert data["dropped"] == len(waiting), f"{data}, waiting are {len(waiting)}"
         for row in self._of(name):
             if row.held is not None and row.held.epoch < epoch:
-                assert row.held_at is not None
-                assert now - row.held_at > LEASE, f"{data} while {row.held} is open"
+                assert self._is_over(row), f"{data} while {row.held} is open"
         self.halted[name] = max(self.halted.get(name, -1), epoch - 1)
 
     def _contact_halted(self, data: dict[str, Any], now: datetime) -> None:
@@ -383,8 +515,7 @@ class DeliveryModel:
         self.removals.remove(owed)
         for one in ids & set(self.rows):
             row = self.rows[one]
-            assert row.held_at is not None
-            assert row.held is None or now - row.held_at > LEASE, f"{data} while {row.held} is open"
+            assert row.held is None or self._is_over(row), f"{data} while {row.held} is open"
         self.gone_for |= ids
 
     def _counted(self, data: dict[str, Any]) -> None:
@@ -408,12 +539,21 @@ class DeliveryModel:
             assert row.enrollment_id not in self.ended
             newest = self.sequences[row.sequence_id]
             assert newest.version is not None
+            gate = self.gates[row.sequence_id]
+            if row.unknown_since is not None:
+                decided = row.unknown_since + UNKNOWN_WAIT
+                assert not gate.open or decided > gate.clock.at(now) - SLACK, f"{row} was never decided"
+                continue
+            if not row.late and not self._spared(row):
+                assert not gate.open, f"{row} has not expired"
+                continue  # it will, as it is, when its sequence runs again
             if not row.tried:
                 old = newest.versions
-                row.options = {follow(o, row.ended, old.get(o.version), old[newest.version]) for o in row.options}
+                counts = old[_for(newest, row.entered)[-1]]
+                row.spared = self._spared(row)
+                row.options = {follow(o, row.ended, old.get(o.version), counts) for o in row.options}
                 row.options = {o for o in row.options if o.step is not None}
             assert row.options, f"{row} is in the queue, and nothing is left to send"
-            gate = self.gates[row.sequence_id]
             due = max(row.high + self._step(row, option).after for option in row.options)
             view = self.contacts[row.contact_id]
             if gate.open and not row.late and view.offset is not None and view.offset >= row.contact_offset:
@@ -427,18 +567,20 @@ class DeliveryModel:
         books = self.books[name]
         found = {
             "planned": books.planned,
-            "pending": len(self._of(name)),
+            "pending": len([row for row in self._of(name) if row.waits]),
             "dropped": books.dropped,
             **{outcome: outcomes[outcome] for outcome in ("sent", "failed", "unknown", "expired")},
         }
         return {counter: count for counter, count in found.items() if count}
 
 
+def _for(sequence: SequenceModel, entered: int) -> list[int]:
+    """The versions that who entered that one may run under, the last of them in the end."""
+    return [entered, *[number for number in sequence.followed if number > entered]]
+
+
 def _clock_of(clock: ActiveClock, state: dict[str, Any]) -> ActiveClock:
     """The sequence's clock as a state of it tells: the pauses up to then."""
     paused = parse_timestamp(state["paused_at"]) if state["status"] == "paused" else None
     until = parse_timestamp(state["updated_at"])
-    return ActiveClock([(one, two) for one, two in clock.pauses if two <= until], paused)
-
-
-Watch = Callable[[], datetime]
+    return ActiveClock([pause for pause in clock.pauses if pause[1] <= until], paused)

@@ -1,12 +1,15 @@
 """Random histories: what people ask, what goes wrong, and in which order everything is heard."""
 
 import asyncio
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from delivery.channels.base import Result
+from delivery.domain.message import message_id_of
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -14,21 +17,47 @@ from tests.histories.observer import Model
 from tests.pump.database import Database
 from tests.pump.fragile import Fate
 from tests.pump.senders import SteppedSender
-from tests.pump.world import World
+from tests.pump.world import Move, World
 
 T = TypeVar("T")
 
-SEQUENCES = st.sampled_from(["s1", "s2", "s3"])
+SERVICES = st.sampled_from(["sequences", "enrollment", "delivery"])
+SEQUENCES = st.sampled_from(["s1", "s1", "s2", "s3"])
 CONTACTS = st.sampled_from(["anna", "bert", "cleo", "dora"])
 STEP_IDS = ["a", "b", "c"]
+POLICIES = {"a": "assume_sent", "b": "retry", "c": "assume_sent"}
 AFTER = st.sampled_from(["0s", "1h", "1d"])
+Steps = list[tuple[str, str, str]]
 CHANNELS = st.sampled_from(["email", "webhook"])
 JUMPS = st.sampled_from(
     [timedelta(seconds=1), timedelta(seconds=11), timedelta(minutes=30), timedelta(hours=1)] * 2 + [timedelta(days=1)]
 )
-CHOICES = st.lists(st.integers(0, 60), min_size=1, max_size=12)
+CHOICES = st.lists(st.integers(0, 200), min_size=1, max_size=20)
 NUMBER = st.integers(0, 50)
-RESULTS = st.sampled_from(["sent", "sent", "sent", "refused", "retry", "unknown"])
+RESULTS = {
+    "sent": (Result.sent(), True),
+    "refused": (Result.refused("gone", "no such address"), False),
+    "busy": (Result.retry("busy", "try later"), False),
+    "unknown, arrived": (Result.unknown("timeout", "no answer"), True),
+    "unknown, lost": (Result.unknown("timeout", "no answer"), False),
+}
+"""What a call ends as, and whether the sink has the message then."""
+LEAVING = [
+    "from a sequence",
+    "from a sequence",
+    "from a campaign",
+    "from everywhere",
+    "is gone",
+    "opts out",
+    "opts out, says its record",
+]
+MODES: list[dict[str, Any]] = [
+    {},
+    {"overdue": "shift"},
+    {"overdue": "skip"},
+    {"overdue": "send_now"},
+    {"overdue": "send_now", "max_lateness": "1h"},
+]
 
 
 @dataclass
@@ -38,13 +67,15 @@ class Stage:
     database: Database
     runner: asyncio.Runner
     played: int = 0
+    seen: Counter[str] = field(default_factory=Counter)
+    """What happened in all of them."""
 
 
 stage: Stage | None = None
 """Set by the fixture: hypothesis makes machines without arguments."""
 
 
-def definition(name: str, steps: list[tuple[str, str, str]], *, campaign: bool, number: int) -> dict[str, Any]:
+def definition(name: str, steps: Steps, *, campaign: bool, number: int) -> dict[str, Any]:
     """A definition whose every message says which one it is of."""
 
     def message(step: str, channel: str) -> dict[str, Any]:
@@ -56,7 +87,8 @@ def definition(name: str, steps: list[tuple[str, str, str]], *, campaign: bool, 
     made: dict[str, Any] = {
         "name": name,
         "steps": [
-            {"step_id": step, "after": after, "message": message(step, channel)} for step, after, channel in steps
+            {"step_id": step, "after": after, "message": message(step, channel), "on_unknown": POLICIES[step]}
+            for step, after, channel in steps
         ],
     }
     if campaign:
@@ -80,7 +112,7 @@ class Histories(RuleBasedStateMachine):
         self.saves = 0
         self.versions: dict[str, int] = {}
         self.world: World | None = None
-        self.model: Model = Model(stage.database.clock.now)
+        self.model: Model = Model(stage.database.clock.now, stage.database.clock.monotonic)
         self.world = World(stage.database, self.model)
         self.run(self.world.start())
 
@@ -98,30 +130,47 @@ class Histories(RuleBasedStateMachine):
         """Come to rest, compare, and leave no task behind."""
         try:
             self.come_to_rest()
+            self._count()
         finally:
             self.run(self.on.end())
 
+    def _count(self) -> None:
+        assert stage is not None
+        delivery, enrollment = self.model.delivery, self.model.enrollment
+        stage.seen.update(f"messages {outcome}" for outcome in delivery.history.values())
+        stage.seen.update(f"enrollments {one.status}" for one in enrollment.enrollments.values())
+        stage.seen.update(f"sequences {one.status}" for one in self.model.sequences.known.values())
+        stage.seen["arrivals"] += delivery.arrivals.total()
+        stage.seen["sent again on purpose"] += delivery.retried.total()
+        stage.seen["removals with a receipt"] += len(delivery.removed)
+        stage.seen["resumes that left a mark"] += len(delivery.marks)
+        stage.seen["stops of sequences with a receipt"] += sum(one // 2 + 1 for one in delivery.halted.values())
+
     # -- what people ask
 
-    @initialize(steps=STEPS, campaign=st.booleans())
-    def begin_with_one_sequence_and_two_contacts(self, steps: list[tuple[str, str, str]], campaign: bool) -> None:
-        self._publish("s1", steps, campaign)
-        for contact in ("anna", "bert"):
-            self._introduce(contact, opted_out=False)
+    @initialize(one=STEPS, two=STEPS, campaign=st.booleans())
+    def begin_with_two_sequences_and_some_people_in_them(self, one: Steps, two: Steps, campaign: bool) -> None:
+        self._publish("s1", one, campaign=campaign)
+        self._publish("s2", two, campaign=False)
+        for contact in ("anna", "bert", "cleo"):
+            self._introduce(contact)
         self.come_to_rest()
+        for contact, sequence in (("anna", "s1"), ("anna", "s2"), ("bert", "s1")):
+            self.on.ask("EnrollContact", contact_id=contact, sequence_id=sequence)
 
-    @rule(sequence=SEQUENCES, steps=STEPS, campaign=st.booleans(), publishes=st.booleans())
-    def edit(self, sequence: str, steps: list[tuple[str, str, str]], campaign: bool, publishes: bool) -> None:
-        self._publish(sequence, steps, campaign, publishes=publishes)
+    @rule(sequence=SEQUENCES, steps=STEPS, campaign=st.booleans(), how=st.sampled_from(["follow", "pin", None, "save"]))
+    def edit(self, sequence: str, steps: Steps, campaign: bool, how: str | None) -> None:
+        self._publish(sequence, steps, campaign=campaign, publishes=how != "save", in_flight=how)
 
     def _publish(
-        self, sequence: str, steps: list[tuple[str, str, str]], campaign: bool, *, publishes: bool = True
+        self, sequence: str, steps: Steps, *, campaign: bool, publishes: bool = True, in_flight: str | None = None
     ) -> None:
         self.saves += 1
         made = definition(sequence, steps, campaign=campaign, number=self.saves)
         self.on.ask("SaveSequence", sequence_id=sequence, definition=made)
         if publishes:
-            self.on.ask("PublishSequence", sequence_id=sequence)
+            more = {} if in_flight is None else {"in_flight": in_flight}
+            self.on.ask("PublishSequence", sequence_id=sequence, **more)
 
     @rule(sequence=SEQUENCES)
     def publish(self, sequence: str) -> None:
@@ -131,20 +180,34 @@ class Histories(RuleBasedStateMachine):
     def pause(self, sequence: str) -> None:
         self.on.ask("PauseSequence", sequence_id=sequence)
 
-    @rule(sequence=SEQUENCES)
-    def resume(self, sequence: str) -> None:
-        self.on.ask("ResumeSequence", sequence_id=sequence)
+    @rule(sequence=SEQUENCES, mode=st.sampled_from(MODES))
+    def resume(self, sequence: str, mode: dict[str, Any]) -> None:
+        self.on.ask("ResumeSequence", sequence_id=sequence, **mode)
 
-    @precondition(lambda self: self.saves > 2)
-    @rule(sequence=SEQUENCES)
-    def delete(self, sequence: str) -> None:
-        self.on.ask("DeleteSequence", sequence_id=sequence)
+    @rule(sequence=SEQUENCES, mode=st.sampled_from(MODES), by=JUMPS)
+    def pause_for_a_while(self, sequence: str, mode: dict[str, Any], by: timedelta) -> None:
+        self.on.ask("PauseSequence", sequence_id=sequence)
+        self.come_to_rest()
+        self.time_goes_by(by)
+        self.on.ask("ResumeSequence", sequence_id=sequence, **mode)
 
-    @rule(contact=CONTACTS, opted_out=st.sampled_from([False, False, False, True]))
-    def hear_of_a_contact(self, contact: str, opted_out: bool) -> None:
-        self._introduce(contact, opted_out=opted_out)
+    @rule(sequence=SEQUENCES, sure=st.integers(0, 3))
+    def delete(self, sequence: str, sure: int) -> None:
+        if sure == 3:
+            self.on.ask("DeleteSequence", sequence_id=sequence)
 
-    def _introduce(self, contact: str, *, opted_out: bool) -> None:
+    @precondition(lambda self: "unknown" in self.model.delivery.history.values())
+    @rule(number=NUMBER, outcome=st.sampled_from(["sent", "retry"]))
+    def decide_what_is_unknown(self, number: int, outcome: str) -> None:
+        unknown = [one for one, ended in self.model.delivery.history.items() if ended == "unknown"]
+        enrollment_id, step = unknown[number % len(unknown)]
+        self.on.ask("ResolveMessage", message_id=message_id_of(enrollment_id, step), outcome=outcome)
+
+    @rule(contact=CONTACTS)
+    def hear_of_a_contact(self, contact: str) -> None:
+        self._introduce(contact)
+
+    def _introduce(self, contact: str, *, opted_out: bool = False) -> None:
         self.versions[contact] = self.versions.get(contact, 0) + 1
         self.on.ask(
             "ContactCreated" if self.versions[contact] == 1 else "ContactUpdated",
@@ -156,15 +219,6 @@ class Histories(RuleBasedStateMachine):
             opted_out=opted_out,
         )
 
-    @rule(contact=CONTACTS)
-    def a_contact_is_gone(self, contact: str) -> None:
-        self.on.tombstone("contacts.events", contact)
-
-    @rule(contact=CONTACTS, channel=st.sampled_from([None, None, "email"]))
-    def opt_out(self, contact: str, channel: str | None) -> None:
-        more = {} if channel is None else {"channel": channel}
-        self.on.ask("ContactOptedOut", contact_id=contact, occurred_at=self.on.clock.now(), **more)
-
     @rule(contact=CONTACTS, sequence=SEQUENCES)
     def enroll(self, contact: str, sequence: str) -> None:
         self.on.ask("EnrollContact", contact_id=contact, sequence_id=sequence)
@@ -173,36 +227,44 @@ class Histories(RuleBasedStateMachine):
     def bring_in(self, contacts: list[str], sequence: str) -> None:
         self.on.ask("EnrollContacts", contact_ids=contacts, sequence_id=sequence)
 
-    @rule(
-        contact=CONTACTS,
-        where=st.sampled_from(["sequence", "campaign", "everywhere"]),
-        sequence=SEQUENCES,
-        again=st.booleans(),
-    )
-    def remove(self, contact: str, where: str, sequence: str, again: bool) -> None:
-        scope = {"sequence": {"sequence_id": sequence}, "campaign": {"campaign": "spring"}, "everywhere": {}}[where]
-        self.on.ask("RemoveContact", contact_id=contact, allow_reentry=again, **scope)
+    @rule(contact=CONTACTS, how=st.sampled_from(LEAVING), sequence=SEQUENCES, again=st.booleans())
+    def leave(self, contact: str, how: str, sequence: str, again: bool) -> None:
+        match how:
+            case "opts out":
+                self.on.ask("ContactOptedOut", contact_id=contact, occurred_at=self.on.clock.now())
+            case "opts out, says its record":
+                self._introduce(contact, opted_out=True)
+            case "is gone":
+                self.on.tombstone("contacts.events", contact)
+            case "from a campaign":
+                self.on.ask("RemoveContact", contact_id=contact, allow_reentry=again, campaign="spring")
+            case "from everywhere":
+                self.on.ask("RemoveContact", contact_id=contact, allow_reentry=again)
+            case _:
+                self.on.ask("RemoveContact", contact_id=contact, allow_reentry=again, sequence_id=sequence)
 
-    @precondition(lambda self: self.on.asked)
+    # -- what goes wrong
+
     @rule(number=NUMBER)
     def ask_again_what_was_asked(self, number: int) -> None:
         self.on.ask_again(number)
 
-    # -- what goes wrong
-
-    @rule(service=st.sampled_from(["sequences", "enrollment", "delivery"]), fate=st.sampled_from(list(Fate)))
-    def the_next_transaction_ends_badly(self, service: str, fate: Fate) -> None:
+    @rule(service=SERVICES, fate=st.sampled_from(list(Fate)), choices=CHOICES)
+    def a_transaction_ends_badly(self, service: str, fate: Fate, choices: list[int]) -> None:
         self.on.doom(service, fate)
+        self.run(self._go_on(choices))
 
-    @rule(service=st.sampled_from(["sequences", "enrollment", "delivery"]), lane=st.integers(0, 1), number=NUMBER)
+    @rule(service=SERVICES, lane=st.integers(0, 1), number=NUMBER)
     def a_relay_says_something_old_again(self, service: str, lane: int, number: int) -> None:
         relay = self.on.nodes[service].relays[lane]
         if relay.published:
             relay.repeat(self.on.topics, number)
 
-    @rule(which=st.integers(0, 1), arrived=st.booleans())
-    def a_sender_is_killed(self, which: int, arrived: bool) -> None:
-        self.run(self.on.die(self.on.senders[which], arrived=arrived))
+    @precondition(lambda self: any(sender.held for sender in self.on.senders))
+    @rule(arrived=st.booleans())
+    def a_sender_is_killed(self, arrived: bool) -> None:
+        busy = next(sender for sender in self.on.senders if sender.held)
+        self.run(self.on.die(busy, arrived=arrived))
 
     # -- what goes on
 
@@ -210,11 +272,38 @@ class Histories(RuleBasedStateMachine):
     def some_of_it_goes_on(self, choices: list[int]) -> None:
         self.run(self._go_on(choices))
 
+    @rule(choices=CHOICES)
+    def all_is_heard_and_some_of_it_sent(self, choices: list[int]) -> None:
+        self.run(self.on.hear_all())
+        self.run(self._send_some(choices))
+
+    async def _send_some(self, choices: list[int]) -> None:
+        for choice in choices:
+            moves = [move for sender in self.on.senders for move in self._moves_of(sender)]
+            await moves[choice % len(moves)].go()
+
     async def _go_on(self, choices: list[int]) -> None:
         for choice in choices:
-            moves = self.on.moves()
-            if moves:
-                await moves[choice % len(moves)].go()
+            moves = [*self.on.moves(), *(move for sender in self.on.senders for move in self._moves_of(sender))]
+            await moves[choice % len(moves)].go()
+
+    def _moves_of(self, sender: SteppedSender) -> Iterator[Move]:
+        yield Move("hears and claims", partial(self._claim, sender))
+        if sender.waiting():
+            yield Move("begins a send", partial(self._begin, sender))
+        for call in sender.calls[:1]:
+            for name, (result, arrived) in RESULTS.items():
+                yield Move(name, partial(self.on.finish, sender, call, result, arrived=arrived))
+        if sender.results():
+            yield Move("books", partial(self.on.book, sender))
+
+    async def _claim(self, sender: SteppedSender) -> None:
+        if not sender.control.fresh():
+            await self.on.refresh(sender)
+        await self.on.claim(sender)
+
+    async def _begin(self, sender: SteppedSender) -> None:
+        await self.on.begin(sender)
 
     @rule(by=JUMPS)
     def time_goes_by(self, by: timedelta) -> None:
@@ -227,39 +316,6 @@ class Histories(RuleBasedStateMachine):
     def _answer_all(self, sender: SteppedSender) -> None:
         for call in list(sender.calls):
             self.run(self.on.finish(sender, call, Result.sent(), arrived=True))
-
-    @rule(which=st.integers(0, 1))
-    def a_sender_hears_and_claims(self, which: int) -> None:
-        sender = self.on.senders[which]
-        if not sender.control.fresh():
-            self.run(self.on.refresh(sender))
-        self.run(self.on.claim(sender))
-
-    @rule(which=st.integers(0, 1), looks=st.booleans())
-    def a_send_begins(self, which: int, looks: bool) -> None:
-        sender = self.on.senders[which]
-        if sender.waiting():
-            if looks:
-                self.run(sender.look())
-            self.run(self.on.begin(sender))
-
-    @rule(which=st.integers(0, 1), number=NUMBER, kind=RESULTS, arrived=st.booleans())
-    def a_send_ends(self, which: int, number: int, kind: str, arrived: bool) -> None:
-        sender = self.on.senders[which]
-        if sender.calls:
-            call = sender.calls[number % len(sender.calls)]
-            result = {
-                "sent": Result.sent(),
-                "refused": Result.refused("gone", "no such address"),
-                "retry": Result.retry("busy", "try later"),
-                "unknown": Result.unknown("timeout", "no answer"),
-            }[kind]
-            arrived = kind == "sent" or (kind == "unknown" and arrived)
-            self.run(self.on.finish(sender, call, result, arrived=arrived))
-
-    @rule(which=st.integers(0, 1))
-    def a_sender_books(self, which: int) -> None:
-        self.run(self.on.book(self.on.senders[which]))
 
     @rule()
     def come_to_rest(self) -> None:

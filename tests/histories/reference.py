@@ -22,6 +22,7 @@ class Step:
     after: timedelta
     channel: str
     text: str
+    on_unknown: str
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def version_of(number: int, document: Mapping[str, Any]) -> Version:
     for one in document["steps"]:
         message = one["message"]
         text = message.get("text") or message["json"]["text"]
-        steps[one["step_id"]] = Step(one["step_id"], delay(one["after"]), message["channel"], text)
+        on_unknown = one.get("on_unknown", "assume_sent")
+        steps[one["step_id"]] = Step(one["step_id"], delay(one["after"]), message["channel"], text, on_unknown)
     return Version(number, steps, document.get("campaign"))
 
 
@@ -94,16 +96,18 @@ def _behind(step: str | None, ended: Collection[str], old: Version | None, new: 
 
 @dataclass
 class ActiveClock:
-    """Plain time without the pauses that were shifted; it stands while there is one."""
+    """Plain time without the pauses that were shifted; it stands while there is one, and jumps behind any other."""
 
-    pauses: list[tuple[datetime, datetime]] = field(default_factory=list)
+    pauses: list[tuple[datetime, datetime, bool]] = field(default_factory=list)
+    """From, to, and whether it was shifted."""
     paused_at: datetime | None = None
 
     def at(self, moment: datetime) -> datetime:
         """What it shows then."""
         stood = timedelta()
-        for paused, resumed in self.pauses:
-            stood += max(min(moment, resumed) - paused, timedelta())
+        for paused, resumed, shifted in self.pauses:
+            if shifted or moment < resumed:
+                stood += max(min(moment, resumed) - paused, timedelta())
         if self.paused_at is not None:
             stood += max(moment - self.paused_at, timedelta())
         return moment - stood

@@ -27,8 +27,11 @@ class SequenceModel:
     published: dict[str, Any] | None = None
     version: int | None = None
     versions: dict[int, Version] = field(default_factory=dict)
-    resumes: bool = False
-    """A resume waits for receipts."""
+    followed: list[int] = field(default_factory=list)
+    """The versions that those inside follow."""
+    resumes: tuple[str, str | None] | None = None
+    """A resume waits for receipts: how, and its bound."""
+    resumed_with: tuple[str, str | None] = ("shift", None)
     closed: bool = False
     halted: bool = False
     clock: ActiveClock = field(default_factory=ActiveClock)
@@ -44,7 +47,8 @@ class SequenceModel:
     def next_epoch(self) -> None:
         """A new one: nothing of it is in yet."""
         self.epoch += 1
-        self.resumes = self.closed = self.halted = False
+        self.resumes = None
+        self.closed = self.halted = False
 
 
 @dataclass
@@ -79,7 +83,7 @@ class SequencesModel:
         self._say(one, "SequenceSaved")
         return "accepted", {"revision": one.revision, "status": one.status}
 
-    def _PublishSequence(self, one: SequenceModel | None, _: dict[str, Any]) -> Answer:  # noqa: N802
+    def _PublishSequence(self, one: SequenceModel | None, data: dict[str, Any]) -> Answer:  # noqa: N802
         if one is None:
             return "rejected", "not_found"
         if one.status == "deleted":
@@ -90,7 +94,9 @@ class SequencesModel:
         one.published, one.draft = one.draft, None
         one.status = "paused" if one.status == "paused" else "active"
         one.versions[one.version] = version_of(one.version, one.published)
-        self.published.append((one.sequence_id, one.versions[one.version]))
+        if data.get("in_flight") != "pin" or one.version == 1:
+            one.followed.append(one.version)
+            self.published.append((one.sequence_id, one.versions[one.version]))
         self._say(one, "SequencePublished")
         return "accepted", {"version": one.version}
 
@@ -104,7 +110,7 @@ class SequencesModel:
             one.status = "paused"
             self._say(one, "SequencePaused")
         else:
-            one.resumes = False
+            one.resumes = None
             if one.stopped:
                 self._say(one, "SequenceStopped")
         return "accepted", {"epoch": one.epoch}
@@ -116,7 +122,7 @@ class SequencesModel:
             return "rejected", "wrong_state" if one.status == "draft" else "deleted"
         if one.status == "active":
             return "accepted", {"epoch": one.epoch}
-        one.resumes = True
+        one.resumes = (data.get("overdue", "shift"), data.get("max_lateness"))
         coming = one.epoch + 1
         self._resume(one)
         return "accepted", {"epoch": coming}
@@ -144,13 +150,16 @@ class SequencesModel:
             self._resume(one)
 
     def _resume(self, one: SequenceModel) -> None:
-        if one.resumes and one.stopped:
+        if one.resumes is not None and one.stopped:
+            one.resumed_with = one.resumes
             one.next_epoch()
             one.status = "active"
             self._say(one, "SequenceResumed")
 
     def _say(self, one: SequenceModel, kind: str) -> None:
-        self.expected[one.sequence_id].append(f"{kind} {one.status} e{one.epoch} v{one.version} r{one.revision}")
+        followed = one.followed[-1] if one.followed else None
+        said = f"{kind} {one.status} e{one.epoch} v{one.version} r{one.revision} f{followed}"
+        self.expected[one.sequence_id].append(f"{said} {one.resumed_with}" if kind == "SequenceResumed" else said)
 
     def said(self, record: Record) -> None:
         """A state was said: it is the one expected, or the present one again."""
@@ -164,6 +173,9 @@ class SequencesModel:
             assert state == one.state, f"an old state was said again: {state} after {one.state}"
             return
         said = f"{record.type} {state['status']} e{state['epoch']} v{state.get('version')} r{state['revision']}"
+        said += f" f{state.get('follow_version')}"
+        if record.type == "SequenceResumed":
+            said += f" {(state['overdue'], state.get('max_lateness'))}"
         wanted = self.expected[one.sequence_id].pop(0) if self.expected[one.sequence_id] else None
         assert said == wanted, f"{one.sequence_id}: said {said}, should say {wanted}"
         one.state = state
@@ -176,9 +188,9 @@ class SequencesModel:
             paused = one.clock.paused_at
             assert paused is not None
             assert paused == _at(state, "paused_at")
-            one.clock.pauses.append((paused, _at(state, "resumed_at")))
+            one.clock.pauses.append((paused, _at(state, "resumed_at"), state["overdue"] == "shift"))
             one.clock.paused_at = None
-        shifted = sum((resumed - paused for paused, resumed in one.clock.pauses), timedelta())
+        shifted = sum((resumed - paused for paused, resumed, shifts in one.clock.pauses if shifts), timedelta())
         assert abs(shifted - timedelta(seconds=state["clock_offset_seconds"])) < SLACK
 
     def check_quiet(self) -> None:
@@ -187,7 +199,7 @@ class SequencesModel:
             assert not self.expected[one.sequence_id], f"{one.sequence_id} has not said {self.expected}"
             if one.status == "paused":
                 assert one.stopped, f"{one.sequence_id} never stopped"
-                assert not one.resumes
+                assert one.resumes is None
             if one.status == "deleted":
                 assert one.gone, f"the erasure of {one.sequence_id} never ends"
 

@@ -325,6 +325,13 @@ class World:
                 return
         raise AssertionError("it never comes to rest")
 
+    async def hear_all(self) -> None:
+        """Every topic is read and every loop at rest; what is claimed stays claimed."""
+        for _ in range(STEPS_MAX):
+            if not await self._go_on():
+                return
+        raise AssertionError("it never comes to rest")
+
     async def _go_on(self) -> bool:
         moves = self.moves()
         for move in moves:
