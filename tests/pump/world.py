@@ -260,6 +260,7 @@ class World:
         still = await self._open_claims()
         for token in self.lost - still:
             self.observer.gave_back(token)
+            self.delivery.restless = set(self.delivery.rounds)
         self.lost &= still
         self.observer.claimed(held)
         tokens = {row.token for row in held}
@@ -353,7 +354,7 @@ class World:
                 sent += 1
             sent += len(sender.results())
             await self.book(sender)
-        return sent > 0
+        return sent > 0 or bool(self.moves())
 
     async def _reap(self) -> bool:
         """Nobody holds a claim any more that is still open: its lease runs out."""
