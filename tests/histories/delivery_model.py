@@ -1,7 +1,7 @@
 """What `delivery` may send and must have sent, what it books, and what its receipts must say."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -365,10 +365,11 @@ class DeliveryModel:
         """Whether its lease is."""
         return self.monotonic() - row.held_since > LEASE_SECONDS
 
-    def give_back(self, token: int) -> None:
-        """A claim whose answer was lost is as if it had not been made."""
-        for row in [row for row in self.rows.values() if row.held is not None and row.held.token == token]:
-            self.book(row.enrollment_id, token, "released", row.held_at or row.low, in_doubt=False)
+    def give_back(self, tokens: Collection[int], kept: Collection[str]) -> None:
+        """A claim whose answer was lost is as if it had not been made, once its sender has given it back."""
+        for row in list(self.rows.values()):
+            if row.held is not None and row.held.token in tokens and row.enrollment_id not in kept:
+                self.book(row.enrollment_id, row.held.token, "released", row.held_at or row.low, in_doubt=False)
 
     def _doubt(self, row: Row, step: str, now: datetime) -> None:
         """It may have arrived: who lives waits until that is decided."""

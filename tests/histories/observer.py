@@ -1,6 +1,6 @@
 """The model as a whole: told of each step, it says at once where the services and the words disagree."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -103,9 +103,9 @@ class Model:
         """What the reaper has taken."""
         self.delivery.lapse(token, self.now())
 
-    def gave_back(self, token: int) -> None:
+    def gave_back(self, tokens: Collection[int], kept: Collection[str]) -> None:
         """What a sender has given back."""
-        self.delivery.give_back(token)
+        self.delivery.give_back(tokens, kept)
 
     async def check_quiet(self, conn: asyncpg.Connection) -> None:
         """All is quiet: the model and the tables agree on who got what, who waits for what, and on the books."""

@@ -1,6 +1,6 @@
 """The whole of it: services, senders, topics, one clock; every step is chosen from outside and told to an observer."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -25,7 +25,10 @@ BEGINNING: Final = datetime.fromisoformat("2027-03-26T08:00:00+00:00")
 SOURCE: Final = "histories"
 SENDERS: Final = 2
 STEPS_MAX: Final = 5_000
+CALM_ROUNDS: Final = 2
 LEASE_OVER: Final = timedelta(seconds=HALT_WAIT_SECONDS + 1)
+
+_HELD_BY: Final = "select enrollment_id::text from pending where token = any($1::bigint[])"
 
 COMMITTED: Final = frozenset({Fate.KILLED_AFTER_COMMIT, Fate.ANSWER_LOST})
 
@@ -74,8 +77,8 @@ class Observer(Protocol):
     def lapsed(self, token: int) -> None:
         """The lease of a claim was over, and what was left of it was taken from its sender."""
 
-    def gave_back(self, token: int) -> None:
-        """A claim whose answer was lost was given back."""
+    def gave_back(self, tokens: Collection[int], kept: Collection[str]) -> None:
+        """Claims whose answers were lost were given back, but for these enrollments."""
 
 
 @dataclass(frozen=True)
@@ -257,11 +260,11 @@ class World:
         await self._live_sender(sender, sender.claim)
         async with self.delivery.pool.acquire() as conn:
             held = [Held(*row) for row in await conn.fetch(_HELD, self.last_token)]
-        still = await self._open_claims()
-        for token in self.lost - still:
-            self.observer.gave_back(token)
+            kept = {row[0] for row in await conn.fetch(_HELD_BY, list(self.lost))}
+        if self.lost:
+            self.observer.gave_back(self.lost, kept)
             self.delivery.restless = set(self.delivery.rounds)
-        self.lost &= still
+            self.lost &= await self._open_claims()
         self.observer.claimed(held)
         tokens = {row.token for row in held}
         if fate is Fate.ANSWER_LOST:
@@ -321,10 +324,23 @@ class World:
         """Everything goes on until all is quiet: topics read, loops at rest, sent what is due, no claim open."""
         for node in self.nodes.values():
             node.pool.fate = None
+        calm = 0
         for _ in range(STEPS_MAX):
-            if not await self._go_on() and not await self._send_all() and not await self._reap():
+            if await self._go_on() or await self._send_all() or await self._reap():
+                calm = 0
+            elif calm == CALM_ROUNDS:
                 return
+            else:
+                calm += 1
+                await self._go_all_rounds()
         raise AssertionError("it never comes to rest")
+
+    async def _go_all_rounds(self) -> None:
+        """A loop may have left work for another without saying anything."""
+        for node in self.nodes.values():
+            node.restless = set(node.rounds)
+            for name in sorted(node.rounds):
+                await self._round(node, name)()
 
     async def hear_all(self) -> None:
         """Every topic is read and every loop at rest; what is claimed stays claimed."""

@@ -147,7 +147,7 @@ def test_the_same_end_is_the_same_event_again() -> None:
 
 
 def test_what_was_not_tried_is_told_to_nobody() -> None:
-    for booking in (outcomes().released(row()), outcomes().postponed(row())):
+    for booking in (outcomes().released(row(), now=NOON), outcomes().postponed(row(), now=NOON)):
         assert (booking.event, booking.notice) == (None, None)
 
 
@@ -160,3 +160,12 @@ def test_a_lane_asks_for_all_of_its_room_and_no_more_in_equal_shares(room: int, 
     assert sum(asked.values()) == room
     assert max(asked.values()) - min(asked.values()) <= 1
     assert {lane for _, lane in asked} == {"email:"}
+
+
+def test_what_is_not_tried_again_is_told_to_be_unknown_where_an_earlier_attempt_may_have_arrived() -> None:
+    doubtful = row(in_doubt=True, attempt=2)
+
+    for booking in (outcomes().released(doubtful, now=NOON), outcomes().held(doubtful, NOON, now=NOON)):
+        assert booking.key == b"c"
+        kind, data = told(booking.event)
+        assert (kind, data["reason"], data["attempt"]) == ("MessageUnknown.v1", "enrollment_ended", 2)

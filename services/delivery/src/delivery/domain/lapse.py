@@ -27,6 +27,8 @@ class Claimed:
     attempt: int
     ended: Sequence[str]
     halted: bool
+    in_doubt: bool = False
+    """An earlier attempt of its step may have arrived."""
 
     @property
     def channel(self) -> str:

@@ -8,6 +8,8 @@ UNKNOWN_LANE: Final = "unknown:"
 """Where the row of a message that may have arrived waits until that is decided. No sender claims from here."""
 UNKNOWN_WAIT_SECONDS: Final = 600.0
 """So long it waits for the provider's report, unless settings say otherwise."""
+ENROLLMENT_ENDED: Final = "enrollment_ended"
+"""Why a message that may have arrived is unknown, where nobody tries it again."""
 ATTEMPTS_MAX: Final = 12
 """After so many a message that cannot be delivered has failed, and one that may have arrived is unknown."""
 

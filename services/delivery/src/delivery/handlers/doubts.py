@@ -6,10 +6,8 @@ from messaging import Cause, Tx
 from sluice_contracts.delivery import MessageUnknown
 
 from delivery.domain.ending import Held
-from delivery.domain.message import message_id_of
+from delivery.domain.message import ENROLLMENT_ENDED, message_id_of
 from delivery.store import history
-
-REASON = "enrollment_ended"
 
 
 async def leave(tx: Tx, rows: Sequence[Held]) -> None:
@@ -29,7 +27,7 @@ async def leave(tx: Tx, rows: Sequence[Held]) -> None:
             step_id=message.step_id,
             channel=message.channel,
             attempt=message.attempt,
-            reason=REASON,
+            reason=ENROLLMENT_ENDED,
         )
         tx.say(event, Cause(source=tx.source, id=f"{message.message_id}:{message.attempt}"))
 
@@ -46,7 +44,7 @@ def _message(row: Held, tx: Tx) -> history.Ended | None:
         version=row.version,
         channel=row.lane.partition(":")[0],
         outcome="unknown",
-        code=REASON,
+        code=ENROLLMENT_ENDED,
         attempt=row.attempt,
         due_at=row.due_at or tx.now,
         ended_at=tx.now,

@@ -81,8 +81,11 @@ class Claimer:
         for token in list(self._lost):
             async with self._pool.acquire() as conn, conn.transaction():
                 await locks.share_gates(conn)
-                rows = await lapsed.hold(conn, token)
-                await book(conn, [_released(row.enrollment_id, row.step_id, token) for row in rows], finished=[token])
+                held = await lapsed.hold(conn, token)
+                # One that is unknown now has to be told: that is the reaper's, which will find the claim.
+                rows = [row for row in held if not (row.halted and row.in_doubt)]
+                finished = [token] if len(rows) == len(held) else []
+                await book(conn, [_released(row.enrollment_id, row.step_id, token) for row in rows], finished=finished)
             self._lost.discard(token)
             log.warning("claim_given_back", token=token, count=len(rows))
 

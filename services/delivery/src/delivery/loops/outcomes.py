@@ -13,7 +13,7 @@ from sluice_contracts.base import format_timestamp
 from sluice_contracts.delivery import MessageFailed, MessageSent, MessageUnknown, StepsFinished, StopConditionMet
 
 from delivery.channels.base import Outcome, Result
-from delivery.domain.message import ATTEMPTS_MAX, message_id_of
+from delivery.domain.message import ATTEMPTS_MAX, ENROLLMENT_ENDED, message_id_of
 from delivery.loops.contents import Contents
 from delivery.store.booking import Booking, Ending
 from delivery.store.claiming import Claimed
@@ -54,25 +54,25 @@ class Outcomes:
     unknown_wait: timedelta
     """So long an unknown message waits for the provider's report."""
 
-    def released(self, row: Claimed) -> Booking:
+    def released(self, row: Claimed, *, now: datetime) -> Booking:
         """Nothing was tried: as if it had not been claimed."""
-        return _booking(row, Ending.RELEASED)
+        return self._untried(row, Ending.RELEASED, now)
 
-    def postponed(self, row: Claimed) -> Booking:
+    def postponed(self, row: Claimed, *, now: datetime) -> Booking:
         """Nothing could be tried yet: as if it had not been claimed, but later."""
-        booking = _booking(row, Ending.POSTPONED)
+        booking = self._untried(row, Ending.POSTPONED, now)
         booking.retry_after = timedelta(seconds=POSTPONED_SECONDS * random.uniform(0.5, 1.0))
         return booking
 
-    def held(self, row: Claimed, opens_at: datetime) -> Booking:
+    def held(self, row: Claimed, opens_at: datetime, *, now: datetime) -> Booking:
         """It may leave when its window opens."""
-        booking = self._looked_at(row, Ending.HELD)
+        booking = self._looked_at(row, Ending.HELD, now)
         booking.opens_at = opens_at
         return booking
 
     def withheld(self, row: Claimed, condition: StopReason, *, now: datetime) -> Booking:
         """A condition holds that ends its enrollment, which is told; each look is told once."""
-        booking = self._looked_at(row, Ending.WITHHELD)
+        booking = self._looked_at(row, Ending.WITHHELD, now)
         at = _time(now)
         data = _of_enrollment(row, row.version, at)
         data["condition"] = condition
@@ -81,8 +81,17 @@ class Outcomes:
         booking.notice = self._encode(StopConditionMet.TYPE, data, f"{row.enrollment_id}:{row.token}", at)
         return booking
 
-    def _looked_at(self, row: Claimed, ending: Ending) -> Booking:
+    def _untried(self, row: Claimed, ending: Ending, now: datetime) -> Booking:
+        """Where its enrollment has ended meanwhile, what an earlier attempt may have brought there is unknown."""
         booking = _booking(row, ending)
+        if row.in_doubt:
+            booking.code = ENROLLMENT_ENDED
+            booking.key = row.contact_id.encode()
+            booking.event = self._event(row, booking, _time(now))
+        return booking
+
+    def _looked_at(self, row: Claimed, ending: Ending, now: datetime) -> Booking:
+        booking = self._untried(row, ending, now)
         booking.key = row.contact_id.encode()
         booking.planned_under, booking.contact_at = row.effective, row.contact_at
         return booking

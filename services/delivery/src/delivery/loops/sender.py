@@ -266,11 +266,11 @@ class Sender:
         self._leave(row, tried=True)
 
     def _release(self, row: Claimed) -> None:
-        self._booker.take(self._outcomes.released(row))
+        self._booker.take(self._outcomes.released(row, now=self._control.now()))
         self._leave(row)
 
     def _postpone(self, row: Claimed) -> None:
-        self._booker.take(self._outcomes.postponed(row))
+        self._booker.take(self._outcomes.postponed(row, now=self._control.now()))
         self._leave(row)
 
     def _hold(self, row: Claimed) -> bool:
@@ -280,7 +280,7 @@ class Sender:
         if condition is not None:
             self._booker.take(self._outcomes.withheld(row, condition, now=now))
         elif (opens_at := self._contents.opens_at(row, now=now)) is not None:
-            self._booker.take(self._outcomes.held(row, opens_at))
+            self._booker.take(self._outcomes.held(row, opens_at, now=now))
         else:
             return False
         self._leave(row)

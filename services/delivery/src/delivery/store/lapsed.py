@@ -13,7 +13,7 @@ _OPEN: Final = "select token from claim"
 
 _HOLD: Final = """
 select p.enrollment_id::text as enrollment_id, p.sequence_id, p.contact_id, p.version, p.step_id, p.lane,
-    p.due_active, p.attempt, p.ended, p.halted
+    p.due_active, p.attempt, p.ended, p.halted, p.in_doubt
 from pending p
 where p.enrollment_id = any(array(select unnest(enrollment_ids) from claim where token = $1)) and p.token = $1
 order by p.enrollment_id
@@ -81,4 +81,5 @@ def _claimed(row: Record) -> Claimed:
         attempt=row["attempt"],
         ended=tuple(row["ended"]),
         halted=row["halted"],
+        in_doubt=row["in_doubt"],
     )
