@@ -26,7 +26,7 @@ async def test_sessions_run_under_the_settings_of_the_chassis(pool: Pool) -> Non
     shown = [await pool.fetchval("select current_setting($1)", name) for name in names]
 
     assert dict(zip(names, shown, strict=True)) == {
-        "search_path": "sequences",
+        "search_path": "sequences, pg_catalog",
         "application_name": "sequences-test",
         "timezone": "UTC",
         "jit": "off",

@@ -167,8 +167,8 @@ def _minute(moment: datetime) -> datetime:
 
 
 def _tell(console: Console, outcomes: Sequence[Outcome], seconds: float) -> int:
-    """Print the tables; 0 where nothing differs."""
-    wrong = 0
+    """Print the tables, and at the end what differs; 0 where nothing does."""
+    wrong: list[str] = []
     for name in dict.fromkeys(script.table for script, _, _ in outcomes):
         table = Table(title=f"\n{name}", title_justify="left", show_lines=True)
         for column in ("case", "expected", "seen", ""):
@@ -176,11 +176,14 @@ def _tell(console: Console, outcomes: Sequence[Outcome], seconds: float) -> int:
         for script, seen, fault in outcomes:
             if script.table == name:
                 holds = not fault and seen == dict(script.expected)
-                wrong += not holds
+                if not holds:
+                    wrong.append(f"{name}: {script.title}: expected {dict(script.expected)}, seen {fault or seen}")
                 verdict = "[green]ok[/green]" if holds else "[red]DIFFERS[/red]"
                 table.add_row(script.title, _lines(script.expected), fault or _lines(seen), verdict)
         console.print(table)
-    console.print(f"{len(outcomes)} cases in {seconds:.0f} s, {wrong} of them not as expected.")
+    for told in wrong:
+        console.print(told, markup=False)
+    console.print(f"{len(outcomes)} cases in {seconds:.0f} s, {len(wrong)} of them not as expected.")
     return 1 if wrong else 0
 
 
