@@ -13,8 +13,8 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 POLL_SECONDS: Final = 0.03
 QUIET_SECONDS_MAX: Final = 60.0
-LOOKS: Final = 2
-"""So often in a row nothing may be left to do: what one look has passed over, the next one sees."""
+LOOKS: Final = 3
+"""So often in a row nothing may be left to do, and nothing may have moved in between."""
 
 _OUTBOX: Final = "select count(*) from {schema}.outbox"
 _OFFSETS: Final = "select topic, partition, next_offset from {schema}.consumer_offset"
@@ -84,14 +84,17 @@ class Quiet:
         self._sluice = sluice
         self._schemas = list(schemas)
         self._period_seconds = period_seconds
+        self._read = 0
+        """How many records have been read, by all services together."""
 
     async def wait(self) -> None:
         """Return once nothing is left to do; TooBusy where that takes too long."""
         deadline = monotonic() + QUIET_SECONDS_MAX
-        quiet = 0
+        quiet, before = 0, -1
         while quiet < LOOKS:
             left = await self.left()
-            quiet = 0 if left else quiet + 1
+            quiet = 0 if left or self._read != before else quiet + 1
+            before = self._read
             if left and monotonic() > deadline:
                 raise TooBusy(", ".join(f"{what}: {count}" for what, count in left.items()))
             await sleep(POLL_SECONDS)
@@ -123,5 +126,6 @@ class Quiet:
             for schema in self._schemas
             for row in await self._conn.fetch(_OFFSETS.format(schema=schema))
         }
+        self._read = sum(read.values())
         ends = await self._sluice.transport.ends(list({Place(topic, number) for _, topic, number in read}))
         return sum(max(0, ends[Place(topic, number)] - next_) for (_, topic, number), next_ in read.items())
