@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -51,12 +51,13 @@ def run(
     measure: Callable[[Stack], Coroutine[Any, Any, bool]],
     *,
     env: Mapping[str, str] = MappingProxyType({}),
+    without: Sequence[str] = (),
 ) -> int:
     """Start a stack without senders, measure on it, and take it away, whatever happens; the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.configure("benchmark", "warning")
     try:
-        with _stack(name, console, env) as stack:
+        with _stack(name, console, env, without) as stack:
             return 0 if asyncio.run(measure(stack)) else EXIT_FAILED
     except KeyboardInterrupt:
         console.print("interrupted; everything that was started is stopped and deleted")
@@ -67,12 +68,19 @@ def run(
 
 
 @contextmanager
-def _stack(name: str, console: Console, env: Mapping[str, str]) -> Iterator[Stack]:
+def _stack(name: str, console: Console, env: Mapping[str, str], without: Sequence[str]) -> Iterator[Stack]:
     root = Path(tempfile.mkdtemp(prefix=f"sluice-{name}-"))
     stack = Stack.at(root)
     try:
         console.print(f"[bold]A stack of its own in {root}[/bold]")
-        stack.start(services=True, senders=0, env=NULL_CHANNELS | dict(env), progress=_Shown(console), attached=True)
+        stack.start(
+            services=True,
+            senders=0,
+            env=NULL_CHANNELS | dict(env),
+            without=without,
+            progress=_Shown(console),
+            attached=True,
+        )
         yield stack
     finally:
         with _undisturbed():

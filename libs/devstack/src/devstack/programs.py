@@ -56,7 +56,8 @@ def services(wanted: Wanted) -> dict[str, tuple[str, ...]]:
     """The wanted services and the sink: the module and command of each, by name."""
     if not wanted.services:
         return {}
-    return SERVICES | {f"sender-{number}": SENDER for number in range(1, wanted.senders + 1)}
+    wanted_ones = {name: module for name, module in SERVICES.items() if name not in wanted.without}
+    return wanted_ones | {f"sender-{number}": SENDER for number in range(1, wanted.senders + 1)}
 
 
 class Programs:

@@ -78,6 +78,7 @@ class Stack:
         prepare: bool | None = None,
         senders: int | None = None,
         env: Mapping[str, str] | None = None,
+        without: Sequence[str] = (),
         progress: Progress | None = None,
         attached: bool = False,
     ) -> Addresses:
@@ -102,6 +103,7 @@ class Stack:
                 senders=before.senders if senders is None else senders,
                 profile=self.profile,
                 env=dict(env or {}),
+                without=list(without),
             )
             if running is not None:
                 told.say("the stack is running already")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -32,6 +32,8 @@ class Wanted:
     senders: int = 1
     profile: str = "local"
     env: Mapping[str, str] = field(default_factory=dict)
+    without: Sequence[str] = ()
+    """Services that are left out, by name."""
 
     @classmethod
     def read(cls, layout: Layout) -> Wanted:
