@@ -119,7 +119,7 @@ class DeliveryModel:
     gone_for: set[str] = field(default_factory=set)
     """Enrollments for which a removal's receipt was given."""
     told: dict[str, int] = field(default_factory=dict)
-    marks: dict[str, Mark] = field(default_factory=dict)
+    marks: dict[str, list[Mark]] = field(default_factory=lambda: defaultdict(list))
     retried: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Messages that may have arrived and were sent again on purpose."""
 
@@ -169,12 +169,15 @@ class DeliveryModel:
             return
         base = self.gates[name].clock.at(parse_timestamp(state["resumed_at"]))
         until = base - delay(bound) if bound else base
-        known = self.marks.get(name)
-        if known is not None and known.base == base:
+        if any(mark.base == base for mark in self.marks[name]):
             return
+        self.marks[name].append(Mark(until, base))
         for row in self._of(name):
             row.spared = False
-        self.marks[name] = Mark(max(until, known.until) if known else until, max(base, known.base) if known else base)
+
+    def _marked_until(self, name: str) -> datetime | None:
+        """What is due up to then expires."""
+        return max((mark.until for mark in self.marks[name]), default=None)
 
     def _close(self, name: str, state: dict[str, Any]) -> None:
         clock = self.gates[name].clock if name in self.gates else ActiveClock()
@@ -382,11 +385,11 @@ class DeliveryModel:
 
     def _spared(self, row: Row) -> bool:
         """Whether no mark is over it, under one of the plans that it may have had when the mark was made."""
-        mark = self.marks.get(row.sequence_id)
-        if mark is None or row.spared:
+        until = self._marked_until(row.sequence_id)
+        if until is None or row.spared:
             return True
         dues = [row.high + self._step(row, option).after for option in row.options if option.step is not None]
-        return not dues or max(dues) > mark.until
+        return not dues or max(dues) > until
 
     def _resolved(self, data: dict[str, Any], now: datetime) -> None:
         """It was decided: it counts as sent, or it is sent again under its id."""
@@ -422,27 +425,32 @@ class DeliveryModel:
         """It was due before a resume that passes over it; the next step counts from there."""
         row = self.rows.get(data["enrollment_id"])
         assert row is not None, f"{data} of who is not in the queue"
-        mark = self.marks.get(row.sequence_id)
-        assert mark is not None, f"{data}, and nothing is to expire"
-        assert row.waits
         step = data["step_id"]
+        assert row.waits
         dues = [row.low + self._step(row, o).after for o in row.options if o.step == step]
-        assert row.late or (dues and min(dues) <= mark.until), f"{data} is due at {dues}, expired is until {mark.until}"
+        over = [mark for mark in self.marks[row.sequence_id] if row.late or any(due <= mark.until for due in dues)]
+        assert over, f"{data} is due at {dues}, marks are {self.marks[row.sequence_id]}"
         (version,) = {o.version for o in row.options if o.step == step and o.version == data["version"]}
         row.options = {Option(step, version)}
         self.history[row.enrollment_id, step] = "expired"
-        self._goes_on(row, step, None, base=mark.base + timedelta(microseconds=1))
+        bases = sorted(mark.base + timedelta(microseconds=1) for mark in over)
+        # It has expired at the first resume that passes over it, whenever that is found.
+        self._goes_on(row, step, None, bases=(bases[0], bases[-1] if row.late else bases[0]))
 
     def _expired_in_doubt(self, data: dict[str, Any], now: datetime) -> None:
-        """What a mark is over and may have arrived is not expired: it is unknown."""
+        """What a mark is over, or an erasure, and may have arrived is not gone without a word: it is unknown."""
         row = self.rows.get(data["enrollment_id"])
         assert row is not None, f"{data} of who is not in the queue"
         assert row.waits, f"{data} without reason"
         assert row.in_doubt, f"{data} without reason"
-        assert row.sequence_id in self.marks, f"{data}, and nothing is to expire"
+        assert self.marks[row.sequence_id] or row.sequence_id in self.deleted, (
+            f"{data} without reason"
+        )
         self._doubt(row, data["step_id"], now)
 
-    def _goes_on(self, row: Row, step: str, now: datetime | None, *, base: datetime | None = None) -> None:
+    def _goes_on(
+        self, row: Row, step: str, now: datetime | None, *, bases: tuple[datetime, datetime] | None = None
+    ) -> None:
         sequence = self.sequences[row.sequence_id]
         if row.halted or row.sequence_id in self.deleted:
             del self.rows[row.enrollment_id]
@@ -455,8 +463,8 @@ class DeliveryModel:
         row.options = self._closed(made, row.ended, sequence, row.entered)
         gate = self.gates[row.sequence_id]
         if now is None:
-            assert base is not None
-            row.low = row.high = base
+            assert bases is not None
+            row.low, row.high = bases
         else:
             row.high = gate.clock.at(now)
             row.low = min(row.high, gate.clock.at(row.attempted_at or row.held_at or now))

@@ -143,7 +143,7 @@ class Histories(RuleBasedStateMachine):
         stage.seen["arrivals"] += delivery.arrivals.total()
         stage.seen["sent again on purpose"] += delivery.retried.total()
         stage.seen["removals with a receipt"] += len(delivery.removed)
-        stage.seen["resumes that left a mark"] += len(delivery.marks)
+        stage.seen["resumes that left a mark"] += sum(len(marks) for marks in delivery.marks.values())
         stage.seen["stops of sequences with a receipt"] += sum(one // 2 + 1 for one in delivery.halted.values())
 
     # -- what people ask

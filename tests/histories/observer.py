@@ -136,7 +136,7 @@ class Model:
             if row.unknown_since is not None:
                 continue
             after = self.delivery._step(row, option).after
-            if not row.late and not (row.spared and row.sequence_id in self.delivery.marks):
+            if not row.late and not (row.spared and self.delivery.marks[row.sequence_id]):
                 low, high = row.low + after - SLACK, row.high + after + SLACK
                 assert low <= one["due_active"] <= high, f"{row} is due at {one['due_active']}: not in {low}..{high}"
 

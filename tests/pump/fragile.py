@@ -2,10 +2,12 @@
 
 from enum import Enum
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from chassis.pool import Pool
+
+_WROTE: Final = "select pg_current_xact_id_if_assigned() is not null"
 
 
 class Killed(BaseException):
@@ -22,11 +24,12 @@ class Fate(Enum):
 
 
 class FragilePool:
-    """A pool as services use it. `fate` befalls the next transaction, once."""
+    """A pool as services use it. `fate` befalls the next transaction, once; `wrote`: whether one has changed rows."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self.fate: Fate | None = None
+        self.wrote = False
 
     def acquire(self) -> "_Acquired":
         """A connection, for as long as the context lasts."""
@@ -56,11 +59,12 @@ class _Connection:
         return getattr(self._conn, name)
 
     def transaction(self, **options: Any) -> "_Transaction":
-        return _Transaction(self._conn.transaction(**options), self._fragile)
+        return _Transaction(self._conn, self._conn.transaction(**options), self._fragile)
 
 
 class _Transaction:
-    def __init__(self, transaction: Any, fragile: FragilePool) -> None:
+    def __init__(self, conn: Any, transaction: Any, fragile: FragilePool) -> None:
+        self._conn = conn
         self._transaction = transaction
         self._fragile = fragile
 
@@ -71,6 +75,8 @@ class _Transaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         fate = None if kind is not None else self._fragile.fate
+        if kind is None and fate is not Fate.KILLED_BEFORE_COMMIT and await self._conn.fetchval(_WROTE):
+            self._fragile.wrote = True
         if fate is None:
             await self._transaction.__aexit__(kind, error, trace)
             return

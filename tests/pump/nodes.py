@@ -112,8 +112,6 @@ class Node:
             rows = [Queued(*row) for row in await conn.fetch(_TAKE)]
         for row in rows:
             self.relays[lane_of(row.topic)].waiting.append(row)
-        if rows:
-            self.restless = set(self.rounds)
         return rows
 
 

@@ -25,7 +25,7 @@ BEGINNING: Final = datetime.fromisoformat("2027-03-26T08:00:00+00:00")
 SOURCE: Final = "histories"
 SENDERS: Final = 2
 STEPS_MAX: Final = 5_000
-CALM_ROUNDS: Final = 2
+REAPER: Final = "reaper"
 LEASE_OVER: Final = timedelta(seconds=HALT_WAIT_SECONDS + 1)
 
 _HELD_BY: Final = "select enrollment_id::text from pending where token = any($1::bigint[])"
@@ -195,18 +195,19 @@ class World:
                 nonlocal more
                 more = await node.rounds[name]()
 
-            before = await self._open_claims() if self._has_claims(node) else set()
+            before = await self._open_claims() if name == REAPER else set()
+            node.pool.wrote = False
             alive = await self._live(node, round_)
-            if alive and not more:
+            if node.pool.wrote:
+                node.restless = set(node.rounds)
+            elif alive and not more:
                 node.restless.discard(name)
+                return
             for token in sorted(before - (await self._open_claims() if before else set())):
                 self.observer.lapsed(token)
             await self._listen(node)
 
         return go
-
-    def _has_claims(self, node: Node) -> bool:
-        return node is self.delivery
 
     async def _open_claims(self) -> set[int]:
         async with self.delivery.pool.acquire() as conn:
@@ -324,23 +325,10 @@ class World:
         """Everything goes on until all is quiet: topics read, loops at rest, sent what is due, no claim open."""
         for node in self.nodes.values():
             node.pool.fate = None
-        calm = 0
         for _ in range(STEPS_MAX):
-            if await self._go_on() or await self._send_all() or await self._reap():
-                calm = 0
-            elif calm == CALM_ROUNDS:
+            if not await self._go_on() and not await self._send_all() and not await self._reap():
                 return
-            else:
-                calm += 1
-                await self._go_all_rounds()
         raise AssertionError("it never comes to rest")
-
-    async def _go_all_rounds(self) -> None:
-        """A loop may have left work for another without saying anything."""
-        for node in self.nodes.values():
-            node.restless = set(node.rounds)
-            for name in sorted(node.rounds):
-                await self._round(node, name)()
 
     async def hear_all(self) -> None:
         """Every topic is read and every loop at rest; what is claimed stays claimed."""
