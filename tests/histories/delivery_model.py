@@ -41,6 +41,8 @@ class Row:
     held_since: float = 0.0
     """On the processes' clock, by which leases are counted."""
     attempted_at: datetime | None = None
+    known: bool = False
+    """Its contact, as they were enrolled, was known when it was claimed."""
     tried: bool = False
     """It keeps its version to the end of its step."""
     in_doubt: bool = False
@@ -291,6 +293,9 @@ class DeliveryModel:
         assert due <= active, f"{held} is claimed at {active}, before it is due at {due}"
         row.held, row.held_at, row.held_since, row.attempted_at = held, now, self.monotonic(), None
         row.options = {option}
+        view = self.contacts[row.contact_id]
+        gone = -1 if view.gone_offset is None else view.gone_offset
+        row.known = view.offset is not None and view.offset >= row.contact_offset > gone
 
     def begin(self, held: Held, attempt: Attempt) -> None:
         """The first byte has left: no receipt may stand against it."""
@@ -299,9 +304,7 @@ class DeliveryModel:
         assert row.held == held, f"{held} is sent by who does not hold it: {row.held}"
         assert held.epoch > self.halted.get(row.sequence_id, -1), f"{held} is sent after the receipt of its sequence"
         assert row.enrollment_id not in self.gone_for, f"{held} is sent after the receipt of a removal"
-        view = self.contacts[row.contact_id]
-        assert view.offset is not None
-        assert view.offset >= row.contact_offset > (view.gone_offset if view.gone_offset is not None else -1)
+        assert row.known, f"{held} is sent to a contact who was not known, or was gone, when it was claimed"
         step = self._step(row, Option(held.step_id, held.version))
         content: Any = attempt.message.content
         text = getattr(content, "text", None) or content.body.decode()
