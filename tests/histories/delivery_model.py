@@ -201,7 +201,6 @@ class DeliveryModel:
             return
         sequence = self.sequences[name]
         base = sequence.clock.at(parse_timestamp(data["occurred_at"]))
-        newer = [sequence.versions[number] for number in _for(sequence, data["version"])]
         self.rows[enrollment_id] = Row(
             enrollment_id=enrollment_id,
             contact_id=data["contact_id"],
@@ -210,7 +209,7 @@ class DeliveryModel:
             contact_offset=data["contact_offset"],
             low=base,
             high=base,
-            options=self._closed({first(version) for version in newer}, (), sequence, data["version"]),
+            options=self._closed({first(sequence.versions[data["version"]])}, (), sequence, data["version"]),
         )
         self.books[name].planned += 1
 
@@ -380,7 +379,7 @@ class DeliveryModel:
     def _doubt(self, row: Row, step: str, now: datetime) -> None:
         """It may have arrived: who lives waits until that is decided."""
         self._ends(row, step, "unknown")
-        if row.halted or row.sequence_id in self.deleted:
+        if row.halted:
             del self.rows[row.enrollment_id]
         else:
             row.unknown_since = self.gates[row.sequence_id].clock.at(now)
@@ -446,16 +445,14 @@ class DeliveryModel:
         assert row is not None, f"{data} of who is not in the queue"
         assert row.waits, f"{data} without reason"
         assert row.in_doubt, f"{data} without reason"
-        assert self.marks[row.sequence_id] or row.sequence_id in self.deleted, (
-            f"{data} without reason"
-        )
+        assert self.marks[row.sequence_id] or row.sequence_id in self.deleted, f"{data} without reason"
         self._doubt(row, data["step_id"], now)
 
     def _goes_on(
         self, row: Row, step: str, now: datetime | None, *, bases: tuple[datetime, datetime] | None = None
     ) -> None:
         sequence = self.sequences[row.sequence_id]
-        if row.halted or row.sequence_id in self.deleted:
+        if row.halted:
             del self.rows[row.enrollment_id]
             return
         (option,) = row.options
@@ -504,10 +501,13 @@ class DeliveryModel:
             self._sequence_halted(data, now)
         elif kind == "ContactHalted":
             self._contact_halted(data, now)
+        elif kind == "SequenceErased":
+            for row in self._of(data["sequence_id"]):
+                del self.rows[row.enrollment_id]
         elif kind == "MessagesCounted":
             self._counted(data)
         else:
-            known = ("SequenceErased", "ContactErased", "CommandAccepted", "CommandRejected", "")
+            known = ("ContactErased", "CommandAccepted", "CommandRejected", "")
             assert kind in known, f"delivery said {record}"
 
     def _sequence_halted(self, data: dict[str, Any], now: datetime) -> None:

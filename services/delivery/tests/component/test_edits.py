@@ -295,3 +295,26 @@ async def test_who_has_finished_before_an_edit_adds_steps_gets_none_of_them(worl
     await world.go("planner")
 
     assert await world.rows("pending") == 0
+
+
+async def test_who_entered_before_an_edit_and_was_heard_of_after_it_begins_where_they_stood(world: World) -> None:
+    await world.sequence(published=steps(b="1d", c="1d"))
+    await world.sequence(version=2, published=steps(a="1d", b="2d", c="1d"))
+
+    before, after = await world.enroll("c", version=1), await world.enroll("d", version=2)
+
+    stood, began = await world.row(before[0]), await world.row(after[0])
+    assert (stood["step_id"], stood["version"], began["step_id"]) == ("b", 2, "a")
+    assert stood["due_active"] - stood["base_active"] == timedelta(days=2)
+
+
+async def test_who_entered_a_version_that_is_not_known_yet_is_planned_once_it_is(world: World) -> None:
+    await world.sequence(version=2, published=steps(a="1d", b="2d"))
+    (entered,) = await world.enroll("c", version=1)
+    unknown = await world.row(entered)
+
+    await world.ask("VersionPublished", sequence_id="s", version=1, definition=steps(b="1d"))
+    await world.go("planner")
+
+    assert unknown["lane"] is None
+    assert (await world.row(entered))["step_id"] == "b"

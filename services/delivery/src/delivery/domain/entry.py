@@ -68,11 +68,13 @@ class Known:
 
 
 def enter(enrolled: ContactEnrolled, known: Known) -> Entry:
-    """Plan the first message, in the version that it runs under; later, where that or the gate is not known yet."""
+    """Plan the first message, in the version that it runs under; later, where what that depends on is not known yet."""
     heard = known.knows_of(enrolled.sequence_id, version=enrolled.version, at=enrolled.occurred_at)
     version = known.effective(enrolled.sequence_id, enrolled.version) if heard else None
+    if (enrolled.sequence_id, enrolled.version) not in known.definitions:
+        version = None
     base = enrolled.occurred_at if version is None else known.active_at(enrolled.sequence_id, enrolled.occurred_at)
-    planned = None if version is None else plan(Position(base), version)
+    planned = None if version is None else _begin(enrolled.sequence_id, enrolled.version, base, version, known)
     assert not isinstance(planned, Finished), "a published definition has a step"
     return Entry(
         enrollment_id=enrolled.enrollment_id,
@@ -83,6 +85,14 @@ def enter(enrolled: ContactEnrolled, known: Known) -> Entry:
         contact_offset=enrolled.contact_offset,
         planned=planned,
     )
+
+
+def _begin(
+    sequence_id: str, entered_version: int, base: datetime, version: Definition, known: Known
+) -> Planned | Finished:
+    """Who enters waits for the first step of that version: what an edit puts before it since never fires for them."""
+    entered = known.definitions[sequence_id, entered_version]
+    return plan(Position(base, entered.steps[0].step_id), version, previous=entered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +138,8 @@ def replan(row: Row, known: Known) -> Replanned | None:
     if row.attempt and row.lane is not None and row.step_id is not None and row.version is not None:
         due = row.due_own or row.due_active or base
         return _replanned(row, base, Planned(row.step_id, row.lane, due, row.version), known)
+    if never_planned and not row.ended:
+        return _replanned(row, base, _begin(row.sequence_id, row.entered_version, base, version, known), known)
     previous = None if row.version is None else known.definitions.get((row.sequence_id, row.version))
     return _replanned(row, base, plan(Position(base, row.step_id, row.ended), version, previous=previous), known)
 

@@ -30,7 +30,7 @@ async def on_contact_enrolled(enrolled: Batch[ContactEnrolled], tx: Tx) -> None:
 async def load_known(
     conn: Conn, entered: Iterable[tuple[str, int]], *, versions: Iterable[tuple[str, int]] = ()
 ) -> Known:
-    """Gates, past pauses, and definitions: what enrollments run under that entered these versions, and `versions`.
+    """Gates, past pauses, and definitions: the versions that were entered, what those run under now, and `versions`.
 
     Under the shared gate lock it stays true.
     """
@@ -42,4 +42,6 @@ async def load_known(
         for sequence_id, entered_version in entries
         if sequence_id in known and (version := known[sequence_id].effective(entered_version)) is not None
     ]
-    return Known(known, await gates.pauses(conn, wanted), await definitions.load(conn, [*effective, *versions]))
+    return Known(
+        known, await gates.pauses(conn, wanted), await definitions.load(conn, [*entries, *effective, *versions])
+    )

@@ -68,6 +68,9 @@ from gate g cross join lateral (
             select from definition d where d.sequence_id = g.sequence_id
                 and d.version = greatest(entered_version, coalesce(g.follow_version, g.version))
         )
+        and (version is not null or exists (
+            select from definition d where d.sequence_id = g.sequence_id and d.version = entered_version
+        ))
     limit $1 for update skip locked
 ) as p
 where g.version is not null and g.status <> 'deleted'
