@@ -130,3 +130,17 @@ async def test_errors_are_a_sentence(world: World) -> None:
 
     assert [one.status for one in answers] == [404, 404, 422, 422]
     assert all(set(one.body) == {"detail"} and one.body["detail"].endswith(".") for one in answers)
+
+
+async def test_a_pause_that_is_over_keeps_its_reason_and_says_how_it_was_resumed(world: World) -> None:
+    await entered(world)
+    paused = {"paused_at": ago(hours=2), "epoch": 1}
+    await world.sequence(as_="SequencePaused", status="paused", state_version=2, reason="a typo", **paused)
+    resumed = {"paused_at": ago(hours=2), "resumed_at": ago(hours=1), "epoch": 2}
+    await world.sequence(as_="SequenceResumed", state_version=3, overdue="send_now", **resumed)
+
+    answer = await world.get("/contacts/ada/why", sequence="welcome")
+
+    told = {one["what"]: one["cause"] for one in answer["decisions"]}
+    assert told["the sequence was paused"] == "a typo"
+    assert "the sequence was resumed; what became due meanwhile leaves now" in told

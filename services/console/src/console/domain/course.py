@@ -1,10 +1,10 @@
 """How a sequence runs, as far as the topics tell: its versions, whom they are for, and its clock."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from campaign.active_clock import ActiveClock
+from campaign.active_clock import ActiveClock, Stretch
 from campaign.definition import Definition, Step
 from campaign.plan import next_step
 
@@ -18,6 +18,15 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause that is over; why it was asked for and how it was resumed, where that was heard."""
+
+    stretch: Stretch
+    reason: str | None = None
+    overdue: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Course:
     """One sequence."""
 
@@ -28,6 +37,7 @@ class Course:
     clock: ActiveClock = field(default_factory=ActiveClock)
     versions: Mapping[int, Published] = field(default_factory=dict)
     reason: str | None = None
+    pauses: Sequence[Pause] = ()
 
     @property
     def newest(self) -> Definition | None:

@@ -3,11 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from console.domain.course import Course
 from console.domain.fact import Fact
 from console.domain.sentence import REFUSALS, cause, what, when
 from console.domain.standing import Enrolled, Standing, Surroundings, end_of, standing
+
+RESUMED: Final = {
+    "shift": "who had to wait still has to wait as long",
+    "send_now": "what became due meanwhile leaves now",
+    "skip": "what became due meanwhile has expired",
+}
+"""By `overdue`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +75,9 @@ def _of_sequence(course: Course) -> list[Made]:
         for number, one in course.versions.items()
         if one.published_at is not None
     ]
-    for stretch in course.clock.past:
-        shifted = stretch.offset_after > stretch.offset_before
-        how = "due times were shifted" if shifted else "due times were kept"
-        made.append(Made(stretch.paused_at, "the sequence was paused", "a pause asked for it"))
+    for pause in course.pauses:
+        stretch, how = pause.stretch, RESUMED.get(pause.overdue or "", RESUMED["shift"])
+        made.append(Made(stretch.paused_at, "the sequence was paused", pause.reason or "a pause asked for it"))
         made.append(Made(stretch.resumed_at, f"the sequence was resumed; {how}", "a resume asked for it"))
     if course.clock.paused_at is not None:
         made.append(Made(course.clock.paused_at, "the sequence was paused", course.reason or "a pause asked for it"))

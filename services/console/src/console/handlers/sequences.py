@@ -38,9 +38,10 @@ async def lock_gone(_: Sequence[Any], tx: Tx) -> None:
 async def on_sequence(news: Batch[SequenceState], tx: Tx) -> None:
     """Take over newer states; what they say of versions and of the clock is kept."""
     await facts.began(tx.conn, news[0].topic, [one.time for one in news])
+    over = [(one.key, pause, one.data.overdue) for one in news if (pause := pause_in(one.data)) is not None]
+    await sequences.ran(tx.conn, over)
     await sequences.hear(tx.conn, [one.data for one in news])
     await sequences.published(tx.conn, [version for one in news if (version := version_in(one.data)) is not None])
-    await sequences.ran(tx.conn, [(one.key, pause) for one in news if (pause := pause_in(one.data)) is not None])
 
 
 async def on_sequence_deleted(news: Batch[SequenceDeleted], tx: Tx) -> None:

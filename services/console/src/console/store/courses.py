@@ -11,7 +11,7 @@ from campaign.definition import read_definition
 from chassis.pool import Conn
 from sluice_contracts.base import parse_timestamp
 
-from console.domain.course import Course, Published
+from console.domain.course import Course, Pause, Published
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ select version, definition, published_at from version where sequence_id = $1 ord
 """
 
 _STRETCHES: Final = """
-select paused_at, resumed_at, offset_before_seconds, offset_after_seconds from stretch
+select paused_at, resumed_at, offset_before_seconds, offset_after_seconds, reason, overdue from stretch
 where sequence_id = $1 order by paused_at
 """
 
@@ -116,13 +116,13 @@ async def erased(conn: Conn, sequence_id: str) -> list[Erased]:
 async def course(conn: Conn, known: Known) -> Course:
     """How a sequence runs."""
     past = [
-        Stretch(row[0], row[1], timedelta(seconds=row[2]), timedelta(seconds=row[3]))
+        Pause(Stretch(row[0], row[1], timedelta(seconds=row[2]), timedelta(seconds=row[3])), row[4], row[5])
         for row in await conn.fetch(_STRETCHES, known.sequence_id)
     ]
     return course_of(known, await versions(conn, known.sequence_id), past)
 
 
-def course_of(known: Known, told: Sequence[Told], past: Sequence[Stretch]) -> Course:
+def course_of(known: Known, told: Sequence[Told], past: Sequence[Pause]) -> Course:
     """How a sequence runs; a version that is no definition is passed over."""
     state = known.state
     published: dict[int, Published] = {}
@@ -135,7 +135,7 @@ def course_of(known: Known, told: Sequence[Told], past: Sequence[Stretch]) -> Co
     clock = ActiveClock(
         timedelta(seconds=state.get("clock_offset_seconds", 0.0)),
         None if paused is None else parse_timestamp(paused),
-        past,
+        [one.stretch for one in past],
     )
     return Course(
         known.sequence_id,
@@ -145,6 +145,7 @@ def course_of(known: Known, told: Sequence[Told], past: Sequence[Stretch]) -> Co
         clock,
         published,
         state.get("reason") if known.status != "active" else None,
+        past,
     )
 
 

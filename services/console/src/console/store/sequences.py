@@ -50,10 +50,11 @@ where version.sequence_id = gone.sequence_id and version.version = gone.version
 """
 
 _RAN: Final = """
-insert into stretch (sequence_id, paused_at, resumed_at, offset_before_seconds, offset_after_seconds)
-select sequence_id, paused_at, resumed_at, offset_before, offset_after
-from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::double precision[], $5::double precision[])
-    as news (sequence_id, paused_at, resumed_at, offset_before, offset_after)
+insert into stretch (sequence_id, paused_at, resumed_at, offset_before_seconds, offset_after_seconds, overdue, reason)
+select sequence_id, paused_at, resumed_at, offset_before, offset_after, overdue,
+    (select s.state ->> 'reason' from sequence as s where s.sequence_id = news.sequence_id and s.status = 'paused')
+from unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::double precision[], $5::double precision[],
+    $6::text[]) as news (sequence_id, paused_at, resumed_at, offset_before, offset_after, overdue)
 where not exists (select from gone_sequence as gone where gone.sequence_id = news.sequence_id)
 order by sequence_id collate "C", paused_at
 on conflict (sequence_id, paused_at) do nothing
@@ -116,16 +117,17 @@ async def unpublished(conn: Conn, keys: Sequence[tuple[str, int]]) -> None:
         await conn.execute(_UNPUBLISHED, [key[0] for key in keys], [key[1] for key in keys])
 
 
-async def ran(conn: Conn, stretches: Sequence[tuple[str, Stretch]]) -> None:
-    """Keep pauses that are over."""
+async def ran(conn: Conn, stretches: Sequence[tuple[str, Stretch, str | None]]) -> None:
+    """Keep pauses that are over, with how they were resumed. Why they were asked for stands in the state before."""
     if stretches:
         await conn.execute(
             _RAN,
-            [sequence_id for sequence_id, _ in stretches],
-            [one.paused_at for _, one in stretches],
-            [one.resumed_at for _, one in stretches],
-            [one.offset_before.total_seconds() for _, one in stretches],
-            [one.offset_after.total_seconds() for _, one in stretches],
+            [sequence_id for sequence_id, _, _ in stretches],
+            [one.paused_at for _, one, _ in stretches],
+            [one.resumed_at for _, one, _ in stretches],
+            [one.offset_before.total_seconds() for _, one, _ in stretches],
+            [one.offset_after.total_seconds() for _, one, _ in stretches],
+            [overdue for _, _, overdue in stretches],
         )
 
 
