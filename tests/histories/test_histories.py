@@ -1,4 +1,4 @@
-"""Random histories of the real services beside a model of what the words mean; see `libs/testkit`, package `pump`.
+"""Random histories of the real services beside a model of what the words mean; see `tests/pump`.
 
 A history that fails is printed as the steps that lead there, as few as hypothesis finds, and can be played again.
 `SLUICE_HISTORIES` says how many are played (25), `SLUICE_HISTORY_STEPS` how long they are (40); with
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 from chassis.clock import monotonic
+from delivery.store import claiming
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from testkit.stack import Servers
@@ -24,35 +25,67 @@ from tests.pump.database import database
 
 pytestmark = pytest.mark.stack
 
-ROOT = Path(__file__).parents[2]
+ROLES = Path(__file__).parents[2] / "deploy/postgres/roles.sql"
 HISTORIES = int(os.environ.get("SLUICE_HISTORIES", "25"))
-SHRINKS = os.environ.get("SLUICE_HISTORY_SHRINKS", "1") != "0"
-PHASES = [phase for phase in Phase if SHRINKS or phase not in (Phase.shrink, Phase.explain)]
 STEPS = int(os.environ.get("SLUICE_HISTORY_STEPS", "40"))
+SHRINKS = os.environ.get("SLUICE_HISTORY_SHRINKS", "1") != "0"
+AS_FOUND = [Phase.explicit, Phase.generate]
 
 
-def test_the_services_do_what_the_words_mean(running: Servers) -> None:
+def play(running: Servers, *, histories: int, phases: list[Phase]) -> Stage:
+    """Play so many; what was seen in them."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    began = monotonic()
     with asyncio.Runner() as runner:
-        opened = database(running, roles=(ROOT / "deploy/postgres/roles.sql").read_text())
+        opened = database(running, roles=ROLES.read_text())
         machine.stage = Stage(runner.run(opened.__aenter__()), runner)
         try:
             run_state_machine_as_test(
                 Histories,
                 settings=settings(
-                    max_examples=HISTORIES,
+                    max_examples=histories,
                     stateful_step_count=STEPS,
                     deadline=None,
                     print_blob=True,
                     report_multiple_bugs=False,
-                    phases=PHASES,
+                    phases=phases,
+                    database=None,
                     suppress_health_check=list(HealthCheck),
                 ),
             )
         finally:
             runner.run(opened.__aexit__(None, None, None))
             structlog.reset_defaults()
-    for what, count in sorted(machine.stage.seen.items()):
+    return machine.stage
+
+
+def test_the_services_do_what_the_words_mean(running: Servers) -> None:
+    began = monotonic()
+
+    stage = play(running, histories=HISTORIES, phases=list(Phase) if SHRINKS else AS_FOUND)
+
+    for what, count in sorted(stage.seen.items()):
         sys.stdout.write(f"{count:8,} {what}\n")
-    sys.stdout.write(f"{machine.stage.played} histories in {monotonic() - began:.0f} s\n")
+    sys.stdout.write(f"{stage.played} histories in {monotonic() - began:.0f} s\n")
+
+
+@pytest.mark.parametrize(
+    ("whole", "broken"),
+    [
+        ("p.due_active <= w.active_now", "p.due_active <= w.active_now + interval '1 day'"),
+        ("and g.open", ""),
+    ],
+    ids=["what is not due yet is sent", "what is stopped is sent"],
+)
+def test_a_service_that_does_not_is_found_out(
+    running: Servers, monkeypatch: pytest.MonkeyPatch, whole: str, broken: str
+) -> None:
+    for name in ("_CLAIM", "_PROBE"):
+        statement = getattr(claiming, name)
+        assert "due_active <=" in statement
+        changed = statement.replace(whole, broken)
+        changed = changed.replace("clock.now - g.clock_offset", "clock.now + interval '1 day' - g.clock_offset")
+        changed = changed.replace("where g.open and", "where") if not broken else changed
+        monkeypatch.setattr(claiming, name, changed)
+
+    with pytest.raises(AssertionError, match=r"before it is due|behind a closed gate"):
+        play(running, histories=100, phases=AS_FOUND)
