@@ -134,9 +134,9 @@ async def test_errors_are_a_sentence(world: World) -> None:
 
 async def test_a_pause_that_is_over_keeps_its_reason_and_says_how_it_was_resumed(world: World) -> None:
     await entered(world)
-    paused = {"paused_at": ago(hours=2), "epoch": 1}
+    paused: dict[str, Any] = {"paused_at": ago(hours=2), "epoch": 1}
     await world.sequence(as_="SequencePaused", status="paused", state_version=2, reason="a typo", **paused)
-    resumed = {"paused_at": ago(hours=2), "resumed_at": ago(hours=1), "epoch": 2}
+    resumed: dict[str, Any] = {"paused_at": ago(hours=2), "resumed_at": ago(hours=1), "epoch": 2}
     await world.sequence(as_="SequenceResumed", state_version=3, overdue="send_now", **resumed)
 
     answer = await world.get("/contacts/ada/why", sequence="welcome")
