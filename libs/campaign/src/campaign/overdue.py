@@ -12,7 +12,7 @@ TICK: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Expiry:
+class Mark:
     """The mark of a resume: what was planned before it and due until then is not sent any more."""
 
     until: datetime
@@ -30,13 +30,13 @@ class Expiry:
         return self.base + TICK
 
 
-def expiry_of(overdue: Overdue, *, resumed_active: datetime, max_lateness: timedelta | None = None) -> Expiry | None:
+def mark_of(overdue: Overdue, *, resumed_active: datetime, max_lateness: timedelta | None = None) -> Mark | None:
     """The mark that a resume leaves, given what the active clock shows then; None where nothing expires by it."""
     match overdue:
         case "skip":
-            return Expiry(resumed_active, resumed_active, "skip")
+            return Mark(resumed_active, resumed_active, "skip")
         case "send_now" if max_lateness is not None:
-            return Expiry(resumed_active - max_lateness, resumed_active, "max_lateness")
+            return Mark(resumed_active - max_lateness, resumed_active, "max_lateness")
         case _:
             return None
 

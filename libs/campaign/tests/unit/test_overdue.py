@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from campaign.overdue import Expiry, Overdue, expiry_of, offset_after
+from campaign.overdue import Mark, Overdue, mark_of, offset_after
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -15,19 +15,19 @@ HOUR = timedelta(hours=1)
         ("shift", None, None),
         ("shift", HOUR, None),
         ("send_now", None, None),
-        ("send_now", HOUR, Expiry(NOON - HOUR, NOON, "max_lateness")),
-        ("skip", None, Expiry(NOON, NOON, "skip")),
-        ("skip", HOUR, Expiry(NOON, NOON, "skip")),
+        ("send_now", HOUR, Mark(NOON - HOUR, NOON, "max_lateness")),
+        ("skip", None, Mark(NOON, NOON, "skip")),
+        ("skip", HOUR, Mark(NOON, NOON, "skip")),
     ],
 )
 def test_only_skip_and_a_bound_on_lateness_leave_a_mark(
-    overdue: Overdue, max_lateness: timedelta | None, expected: Expiry | None
+    overdue: Overdue, max_lateness: timedelta | None, expected: Mark | None
 ) -> None:
-    assert expiry_of(overdue, resumed_active=NOON, max_lateness=max_lateness) == expected
+    assert mark_of(overdue, resumed_active=NOON, max_lateness=max_lateness) == expected
 
 
 def test_what_follows_an_expired_message_is_not_under_the_mark_even_without_a_delay() -> None:
-    mark = Expiry(NOON, NOON, "skip")
+    mark = Mark(NOON, NOON, "skip")
 
     assert mark.covers(NOON)
     assert not mark.covers(mark.next_base)

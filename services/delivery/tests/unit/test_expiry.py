@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 from campaign.definition import Definition, Step
+from campaign.overdue import Mark
 from campaign.plan import Planned
 from delivery.domain.books import Books
 from delivery.domain.expiry import Overdue, expire
-from delivery.domain.gate import Mark
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from campaign.active_clock import Stretch
-from delivery.domain.gate import Change, Gate, Mark, Pause, bury, fence, follow
+from campaign.overdue import Mark
+from delivery.domain.gate import Change, Gate, Pause, bury, fence, follow
 from pydantic import ValidationError
 from sluice_contracts.base import INTEGER_MAX
 from sluice_contracts.sequences import SequenceState

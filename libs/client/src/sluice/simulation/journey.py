@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from campaign.conditions import StopReason
-from campaign.overdue import Expiry
+from campaign.overdue import Mark
 from campaign.plan import Planned, Position, plan
 
 from sluice.simulation.scenario import Scenario, Stage
@@ -150,7 +150,7 @@ class _Traveller:
             self.planned = None
             self._finish("completed", now)
 
-    def _expire(self, expiry: Expiry, stage: Stage) -> None:
+    def _expire(self, expiry: Mark, stage: Stage) -> None:
         """What was planned before the resume and is under its mark is not sent; what follows counts from the resume."""
         if self.end is None and self.entered_at != stage.begins and expiry.covers(self.due_active):
             self._happen("expired", stage.begins, stage)

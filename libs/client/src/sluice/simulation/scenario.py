@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from campaign.active_clock import NO_OFFSET
 from campaign.definition import Definition
-from campaign.overdue import Expiry, Overdue, expiry_of, offset_after
+from campaign.overdue import Mark, Overdue, mark_of, offset_after
 
 from sluice.errors import SluiceError
 
@@ -56,7 +56,7 @@ class Stage:
     follow_version: int
     offset: timedelta = NO_OFFSET
     paused: bool = False
-    expiry: Expiry | None = None
+    expiry: Mark | None = None
     """The mark of the resume with which this stage begins."""
     admits: datetime | None = None
     """Those refused since that moment, when the pause that is over began, are asked again."""
@@ -140,7 +140,7 @@ class Scenario:
 
     def _resumed(self, stage: Stage, pause: Pause) -> Stage:
         offset = offset_after(pause.overdue, offset=stage.offset, pause=stage.begins - pause.paused_at)
-        expiry = expiry_of(pause.overdue, resumed_active=stage.begins - offset, max_lateness=pause.max_lateness)
+        expiry = mark_of(pause.overdue, resumed_active=stage.begins - offset, max_lateness=pause.max_lateness)
         admits = pause.paused_at if pause.admit else None
         return replace(stage, paused=False, offset=offset, expiry=expiry, admits=admits)
 

@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
-from typing import Final
 
 from campaign.definition import Definition
+from campaign.overdue import TICK, Mark
 from campaign.plan import Finished, Planned, Position, plan
 from sluice_contracts.enrollment import ContactEnrolled
 
-from delivery.domain.gate import Gate, Mark, Pause
-
-TICK: Final = timedelta(microseconds=1)
-"""The least that the database's clock tells apart."""
+from delivery.domain.gate import Gate, Pause
 
 
 @dataclass(frozen=True, slots=True)

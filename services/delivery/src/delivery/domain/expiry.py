@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from campaign.definition import Definition
+from campaign.overdue import Mark
 from campaign.plan import Finished, Planned, Position, plan
 
 from delivery.domain.books import DOUBTED, EXPIRED, PLANNED, Books
-from delivery.domain.entry import TICK
-from delivery.domain.gate import Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class Expiry:
 
 def expire(row: Overdue, mark: Mark, *, effective: Definition | None, definitions: Mapping[int, Definition]) -> Expiry:
     """End one message that a mark is over. What follows counts from right after the resume, so it is not under it."""
-    base = mark.base + TICK
+    base = mark.next_base
     if effective is None:
         return Expiry(row, mark.reason, base, None)
     position = Position(base, step_id=None, ended=(*row.ended, row.step_id))

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeGuard
 
 from campaign.active_clock import NO_OFFSET, ActiveClock, Stretch, stretch_of
+from campaign.overdue import Mark, mark_of
 from sluice_contracts.base import INTEGER_MAX
 from sluice_contracts.definition import Definition, parse_after
 from sluice_contracts.sequences import SequenceState
 
 Status = Literal["draft", "active", "paused", "deleted"]
-Overdue = Literal["skip", "max_lateness"]
 STOPPED = ("paused", "deleted")
 
 
@@ -45,17 +45,6 @@ class Gate:
     def clock(self, past: Sequence["Pause"] = ()) -> ActiveClock:
         """Its active clock."""
         return ActiveClock(self.clock_offset, self.paused_at, tuple(pause.stretch for pause in past))
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What a resume leaves behind that does not send all that is overdue; both times are on the active clock."""
-
-    until: datetime
-    """What is due up to then has expired."""
-    base: datetime
-    """The resume: what follows an expired message counts from right after it."""
-    reason: Overdue
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,17 +178,14 @@ def _pause(state: SequenceState) -> Pause | None:
         offset_after=offset,
         shifted=state.overdue in (None, "shift"),
     )
-    return None if stretch is None else Pause(stretch, _mark(state, resumed_active=state.resumed_at - offset))
-
-
-def _mark(state: SequenceState, *, resumed_active: datetime) -> Mark | None:
-    match state.overdue:
-        case "skip":
-            return Mark(resumed_active, resumed_active, "skip")
-        case "send_now" if state.max_lateness is not None:
-            return Mark(resumed_active - parse_after(state.max_lateness), resumed_active, "max_lateness")
-        case _:
-            return None
+    if stretch is None:
+        return None
+    mark = mark_of(
+        state.overdue or "shift",
+        resumed_active=state.resumed_at - offset,
+        max_lateness=None if state.max_lateness is None else parse_after(state.max_lateness),
+    )
+    return Pause(stretch, mark)
 
 
 def _furthest(gate: Gate | None, pause: Pause | None) -> datetime | None:

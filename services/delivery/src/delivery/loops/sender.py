@@ -55,7 +55,7 @@ class SendLimits:
 
 @dataclass(slots=True)
 class Lane:
-    """One channel's claimed messages, and how many it takes at once."""
+    """The claimed messages of a channel or a named sender, and how many it takes at once."""
 
     channel: Channel
     room: int

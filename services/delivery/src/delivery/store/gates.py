@@ -5,9 +5,10 @@ from datetime import timedelta
 from typing import Final, cast
 
 from campaign.active_clock import Stretch
+from campaign.overdue import Mark
 from chassis.pool import Conn
 
-from delivery.domain.gate import Gate, Mark, Pause, Status
+from delivery.domain.gate import Gate, Pause, Status
 
 _LOAD: Final = """
 select sequence_id, state_version, status, open, epoch, version, campaign, clock_offset, paused_at, follow_version,

@@ -1,6 +1,7 @@
 """What delivery reports of enrollments; enrollment decides what ends."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from messaging import Batch, Message, Tx
 from sluice_contracts.delivery import MessageFailed, MessageResolved, StepsFinished, StopConditionMet
@@ -10,11 +11,9 @@ from enrollment.domain.ending import Live, complete, fail
 from enrollment.handlers.conditions import decide_met
 from enrollment.store import conditions, contacts, enrollments
 
+BOUNCED: Final = "bounced"
+
 Reports = Batch[StepsFinished] | Batch[MessageFailed] | Batch[MessageResolved] | Batch[StopConditionMet]
-
-BOUNCED = "bounced"
-
-
 Report = Message[StepsFinished] | Message[MessageFailed] | Message[MessageResolved] | Message[StopConditionMet]
 
 
