@@ -29,6 +29,9 @@ SOURCE: Final = "cases"
 START: Final = datetime(2027, 3, 1, 9, tzinfo=UTC)
 """A Monday; where a case does not say otherwise, it begins then."""
 
+OR: Final = " OR "
+"""Between two lines that are both as expected: which is seen depends on which of two topics is read first."""
+
 Told = Mapping[str, str]
 """By what a line is about: the line."""
 Play = Callable[["Case"], Awaitable[None]]
@@ -43,6 +46,12 @@ class Script:
     play: Play
     expected: Told
     start: datetime = START
+
+    def allows(self, seen: Told) -> bool:
+        """Whether what was seen is as expected."""
+        return seen.keys() == self.expected.keys() and all(
+            seen[what] in line.split(OR) for what, line in self.expected.items()
+        )
 
 
 @dataclass(slots=True)

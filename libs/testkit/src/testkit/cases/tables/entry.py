@@ -209,7 +209,11 @@ async def by_an_edit(c: Case) -> None:
     await c.until("2d")
 
 
-@case("a condition that holds at entry: in, and out at once", ada="stopped: success 0")
+# Delivery may hear of the entry before it hears of the end: then it has looked at the condition, too.
+@case(
+    "a condition that holds at entry: in, and out at once",
+    ada="stopped: success 0 OR stopped: success 0 · kept back: success 0",
+)
 async def at_entry(c: Case) -> None:
     await c.record("ada", attributes={"stage": "Won"})
     await c.launch(A, B, stop_when=WON)
