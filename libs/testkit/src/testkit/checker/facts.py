@@ -1,0 +1,309 @@
+"""A history as the invariants look at it: events in order, who was inside when, what each message is."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, Final
+
+from messaging import derive
+from sluice_contracts import envelope, topics
+from sluice_contracts.base import parse_after, parse_timestamp
+
+from testkit.checker.history import Arrival, Asked, History, Record
+
+ENDS: Final = frozenset({"MessageSent", "MessageFailed", "MessageExpired"})
+"""Events after which nothing becomes of a message any more."""
+OWNERS: Final = frozenset({"sequences", "enrollment", "delivery"})
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event or answer, as it first stands on its topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    at: datetime
+    key: str
+    name: str
+    source: str
+    id: str
+    correlation_id: str | None
+    data: Mapping[str, Any]
+
+    def time(self, name: str) -> datetime:
+        """A time among its data."""
+        return parse_timestamp(self.data[name])
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause that is over; what the active clock was behind before and after it."""
+
+    paused_at: datetime
+    resumed_at: datetime
+    shifted: timedelta
+
+
+@dataclass(slots=True)
+class Life:
+    """One sequence."""
+
+    states: list[Event] = field(default_factory=list)
+    versions: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    published_at: dict[int, datetime] = field(default_factory=dict)
+    gone: bool = False
+
+    @property
+    def status(self) -> str:
+        """As it was left."""
+        return "deleted" if self.gone or not self.states else str(self.states[-1].data["status"])
+
+    def opened_after(self, epoch: int) -> datetime | None:
+        """When it ran again after a stop of that epoch; None where it never did."""
+        return min(
+            (
+                parse_timestamp(one.data["resumed_at"])
+                for one in self.states
+                if one.data["status"] == "active" and one.data["epoch"] > epoch and one.data.get("resumed_at")
+            ),
+            default=None,
+        )
+
+    def pauses(self) -> list[Pause]:
+        """In their order."""
+        found: list[Pause] = []
+        offset = 0.0
+        for state in self.states:
+            data = state.data
+            resumed = data.get("resumed_at")
+            if data["status"] == "active" and resumed is not None:
+                at, now = parse_timestamp(resumed), float(data["clock_offset_seconds"])
+                if not found or found[-1].resumed_at != at:
+                    found.append(Pause(parse_timestamp(data["paused_at"]), at, timedelta(seconds=now - offset)))
+                offset = now
+        return found
+
+    def steps_since(self, version: int, until: datetime) -> list[dict[str, Mapping[str, Any]]]:
+        """The steps of each version that somebody who entered `version` may have run under up to a moment."""
+        return [
+            {step["step_id"]: step for step in definition.get("steps", ())}
+            for number, definition in sorted(self.versions.items())
+            if number >= version and (number == version or self.published_at[number] <= until)
+        ]
+
+
+@dataclass(slots=True)
+class Entry:
+    """One enrollment."""
+
+    event: Event
+    ended_at: datetime | None = None
+    how: str | None = None
+
+    @property
+    def id(self) -> str:
+        return str(self.event.data["enrollment_id"])
+
+    @property
+    def sequence_id(self) -> str:
+        return str(self.event.data["sequence_id"])
+
+    @property
+    def contact_id(self) -> str:
+        return str(self.event.data["contact_id"])
+
+    @property
+    def version(self) -> int:
+        return int(self.event.data["version"])
+
+    @property
+    def at(self) -> datetime:
+        return self.event.time("occurred_at")
+
+    def __str__(self) -> str:
+        return f"enrollment {self.id} ({self.contact_id} in {self.sequence_id})"
+
+
+class Facts:
+    """Everything is computed once, when it is first asked for."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.run = history.run
+
+    @cached_property
+    def events(self) -> list[Event]:
+        """Every event and answer, each (source, id) once where it first stands; by partition in its order."""
+        seen: set[tuple[str, str, str]] = set()
+        found: list[Event] = []
+        for record in sorted(self.history.records, key=lambda one: (one.topic, one.partition, one.offset)):
+            if record.topic in topics.QUARANTINES:
+                continue
+            event = event_of(record)
+            if event is None or not _is_its_own(event):
+                continue
+            if (record.topic, event.source, event.id) not in seen:
+                seen.add((record.topic, event.source, event.id))
+                found.append(event)
+        return found
+
+    @cached_property
+    def named(self) -> Mapping[str, list[Event]]:
+        """By their name, without the version."""
+        found: dict[str, list[Event]] = defaultdict(list)
+        for event in self.events:
+            found[event.name].append(event)
+        return found
+
+    @cached_property
+    def lives(self) -> dict[str, Life]:
+        """Of every sequence that is told of."""
+        found: dict[str, Life] = defaultdict(Life)
+        for event in self.events:
+            if event.topic == topics.SEQUENCES_EVENTS:
+                found[event.key].states.append(event)
+        for record in self.history.records:
+            if record.topic == topics.SEQUENCES_EVENTS and record.value is None and record.key is not None:
+                found[record.key.decode(errors="replace")].gone = True
+        for life in found.values():
+            life.states.sort(key=lambda one: one.data["state_version"])
+            for state in life.states:
+                version, definition = state.data.get("version"), state.data.get("published")
+                if version is not None and definition is not None and version not in life.versions:
+                    life.versions[version] = definition
+                    life.published_at[version] = parse_timestamp(state.data["updated_at"])
+        return dict(found)
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Of every enrollment, by its id."""
+        found = {event.data["enrollment_id"]: Entry(event) for event in self.named.get("ContactEnrolled", ())}
+        for name in ("EnrollmentCompleted", "EnrollmentFailed", "EnrollmentStopped"):
+            for event in self.named.get(name, ()):
+                _end(found.get(event.data["enrollment_id"]), event, name)
+        for event in self.named.get("ContactRemoved", ()):
+            for enrollment_id in event.data["enrollment_ids"]:
+                _end(found.get(enrollment_id), event, "ContactRemoved")
+        return found
+
+    @cached_property
+    def of_message(self) -> dict[str, tuple[Entry, str]]:
+        """The enrollment and step that a message id is derived from."""
+        found: dict[str, tuple[Entry, str]] = {}
+        for entry in self.entries.values():
+            life = self.lives.get(entry.sequence_id)
+            steps = {step["step_id"] for one in (life.versions.values() if life else ()) for step in one["steps"]}
+            for step_id in steps:
+                found[derive(entry.id, step_id)] = (entry, step_id)
+        return found
+
+    @cached_property
+    def messages(self) -> dict[str, list[Event]]:
+        """What was told of each message, in its order."""
+        found: dict[str, list[Event]] = defaultdict(list)
+        for event in self.events:
+            if event.topic == topics.DELIVERY_EVENTS and "message_id" in event.data:
+                found[event.data["message_id"]].append(event)
+        return dict(found)
+
+    @cached_property
+    def accepted(self) -> dict[str, list[Arrival]]:
+        """What sinks took, by message id, in order of their clocks."""
+        found: dict[str, list[Arrival]] = defaultdict(list)
+        for arrival in sorted(self.history.arrivals, key=lambda one: one.at):
+            if arrival.accepted and arrival.message_id is not None:
+                found[arrival.message_id].append(arrival)
+        return dict(found)
+
+    @cached_property
+    def rows(self) -> Mapping[str, list[Mapping[str, Any]]]:
+        """By table."""
+        found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for row in self.history.rows:
+            found[row.table].append(row.row)
+        return found
+
+    @cached_property
+    def ended(self) -> dict[str, list[Mapping[str, Any]]]:
+        """The history that delivery keeps, by message id; what was erased is not there."""
+        found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for row in self.rows.get("delivery.message", ()):
+            found[row["message_id"]].append(row)
+        return dict(found)
+
+    @cached_property
+    def answers(self) -> dict[tuple[str, str], list[Event]]:
+        """By source and id of the command, repeats left out."""
+        found: dict[tuple[str, str], list[Event]] = defaultdict(list)
+        for event in self.events:
+            if event.topic in topics.ANSWER_TOPICS:
+                found[event.data["command"]["source"], event.data["command"]["id"]].append(event)
+        return dict(found)
+
+    @cached_property
+    def commands(self) -> list[Asked]:
+        """All but poison."""
+        return [one for one in self.history.clients if one.kind != "poison"]
+
+    def name_of(self, message_id: str) -> str:
+        """A message as sentences name it."""
+        known = self.of_message.get(message_id)
+        return f"message {message_id}" + (f" (step {known[1]} of {known[0]})" if known else "")
+
+    def final(self, message_id: str) -> tuple[int, int, int, int]:
+        """How often it ended, was unknown, was resolved, and was resolved to be tried again."""
+        told = self.messages.get(message_id, [])
+        ends = sum(one.name in ENDS for one in told)
+        unknown = sum(one.name == "MessageUnknown" for one in told)
+        resolved = [one for one in told if one.name == "MessageResolved"]
+        return ends, unknown, len(resolved), sum(one.data["outcome"] == "retry" for one in resolved)
+
+
+def event_of(record: Record) -> Event | None:
+    """The event in a record; None for a tombstone, and for what is no valid envelope."""
+    if record.value is None:
+        return None
+    try:
+        found = envelope.decode(record.value, record.headers)
+    except envelope.InvalidEnvelope:
+        return None
+    return Event(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        at=record.at,
+        key=(record.key or b"").decode(errors="replace"),
+        name=found.type.partition(".")[0],
+        source=found.source,
+        id=found.id,
+        correlation_id=found.correlation_id,
+        data=found.data,
+    )
+
+
+def _is_its_own(event: Event) -> bool:
+    """Whether it is of the service whose topic it stands on: what others write there is a test's poison."""
+    owner = event.topic.partition(".")[0]
+    return owner not in OWNERS or event.topic in topics.COMMAND_TOPICS or event.source == owner
+
+
+def delay_of(step: Mapping[str, Any]) -> timedelta:
+    """The delay of a step of a definition."""
+    return parse_after(step["after"])
+
+
+def places(versions: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The steps that all versions have."""
+    sets = [set(steps) for steps in versions]
+    return set.intersection(*sets) if sets else set()
+
+
+def _end(entry: Entry | None, event: Event, how: str) -> None:
+    at = event.time("occurred_at")
+    if entry is not None and (entry.ended_at is None or at < entry.ended_at):
+        entry.ended_at, entry.how = at, how

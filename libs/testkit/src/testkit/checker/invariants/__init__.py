@@ -1,0 +1,1 @@
+"""One module per promise or two; each function yields what broke it."""

@@ -1,0 +1,30 @@
+"""I11: every command gets exactly one answer; the same id again gets the same one."""
+
+from collections.abc import Iterator
+
+from testkit.checker.facts import Facts
+from testkit.checker.history import Asked
+from testkit.checker.violation import Violation
+
+
+def each_command_is_answered_once(facts: Facts) -> Iterator[Violation]:
+    """I11. A repeat of an answer is the same record again; another id on the topic is another answer."""
+    asked: dict[tuple[str, str], Asked] = {}
+    for one in facts.commands:
+        asked.setdefault((one.source, one.id), one)
+    for identity, command in asked.items():
+        answers = facts.answers.get(identity, [])
+        name = f"{command.type} {command.id}"
+        if not answers:
+            yield Violation(command.asked_at, "I11", f"{name}, written to {command.topic}, was never answered")
+        elif len(answers) > 1:
+            places = ", ".join(f"{one.name} at {one.topic}:{one.partition}:{one.offset}" for one in answers)
+            yield Violation(answers[1].at, "I11", f"{name} was answered {len(answers)} times: {places}")
+    for one in facts.commands:
+        answers = facts.answers.get((one.source, one.id), [])
+        if one.heard is None or len(answers) != 1:
+            continue
+        told = {name: answers[0].data.get(name) for name in one.heard}
+        if told != dict(one.heard):
+            sentence = f"{one.type} {one.id} was heard to be answered {dict(one.heard)}, and its topic says {told}"
+            yield Violation(one.heard_at or one.asked_at, "I11", sentence)

@@ -1,0 +1,91 @@
+"""I1: every due step of a live enrollment in an active sequence ends; who was let in is told of.
+
+Judged at rest: by then everything that the run planned has become due.
+"""
+
+from collections.abc import Iterator
+
+from testkit.checker.facts import Entry, Facts, places
+from testkit.checker.violation import Violation, text
+
+
+def nothing_is_lost(facts: Facts) -> Iterator[Violation]:
+    """I1."""
+    yield from _live(facts)
+    yield from _completed(facts)
+    yield from _accepted(facts)
+
+
+def _live(facts: Facts) -> Iterator[Violation]:
+    pending = {row["enrollment_id"]: row for row in facts.rows.get("delivery.pending", ())}
+    told = {event.data["enrollment_id"] for event in facts.named.get("StepsFinished", ())}
+    for entry in facts.entries.values():
+        life = facts.lives.get(entry.sequence_id)
+        if entry.ended_at is not None or life is None or life.status == "deleted":
+            continue
+        row = pending.get(entry.id)
+        if life.status == "active":
+            if row is not None and (row["held_by"] is not None or row["lane"] == "withheld:"):
+                continue
+            stands = "nothing waits for it" if row is None else f"step {row['step_id']} waits in lane {row['lane']}"
+            yield Violation(entry.at, "I1", f"{entry} never ended: {_last(facts, entry)}, and {stands}")
+        elif life.status == "paused" and row is None and entry.id not in told:
+            sentence = f"{entry} lives in a paused sequence, and nothing waits for it: {_last(facts, entry)}"
+            yield Violation(entry.at, "I1", sentence)
+
+
+def _last(facts: Facts, entry: Entry) -> str:
+    told = [
+        event
+        for message_id, events in facts.messages.items()
+        if facts.of_message.get(message_id, (None, ""))[0] is entry
+        for event in events
+    ]
+    if not told:
+        return f"none of its steps was ever told of since it entered at {text(entry.at)}"
+    last = max(told, key=lambda event: event.time("occurred_at"))
+    return f"the last word was {last.name} of step {last.data['step_id']} at {text(last.time('occurred_at'))}"
+
+
+def _completed(facts: Facts) -> Iterator[Violation]:
+    """Who completed has been through every step that all versions had which it may have run under."""
+    through: dict[str, set[str]] = {}
+    for message_id in facts.messages:
+        if message_id in facts.of_message:
+            entry, step_id = facts.of_message[message_id]
+            through.setdefault(entry.id, set()).add(step_id)
+    for event in facts.named.get("EnrollmentCompleted", ()):
+        found = facts.entries.get(event.data["enrollment_id"])
+        if found is None:
+            at = event.time("occurred_at")
+            yield Violation(at, "I1", f"enrollment {event.data['enrollment_id']} completed and never entered")
+            continue
+        life, at = facts.lives.get(found.sequence_id), event.time("occurred_at")
+        versions = [] if life is None else life.steps_since(found.version, at)
+        for step_id in sorted(places(versions) - through.get(found.id, set())):
+            sentence = f"{found} completed at {text(at)}, and nothing became of its step {step_id}"
+            yield Violation(at, "I1", sentence)
+
+
+def _accepted(facts: Facts) -> Iterator[Violation]:
+    """Who was told to be in is in."""
+    entered: dict[tuple[str, str], int] = {}
+    for entry in facts.entries.values():
+        cause = entry.event.correlation_id or ""
+        entered[cause, entry.sequence_id] = entered.get((cause, entry.sequence_id), 0) + 1
+    for asked in facts.commands:
+        for answer in facts.answers.get((asked.source, asked.id), ()):
+            if answer.name != "CommandAccepted" or asked.type not in ("EnrollContact.v1", "EnrollContacts.v1"):
+                continue
+            result = answer.data["result"]
+            promised = 1 if asked.type == "EnrollContact.v1" else result["enrolled"]
+            if "enrollment_id" in result and result["enrollment_id"] in facts.entries:
+                continue
+            seen = entered.get((asked.id, asked.data["sequence_id"]), 0)
+            if seen != promised:
+                yield Violation(
+                    answer.at,
+                    "I1",
+                    f"{asked.type} {asked.id} for {asked.data['sequence_id']} was answered with {promised} entered, "
+                    f"and enrollment.events tells of {seen}",
+                )

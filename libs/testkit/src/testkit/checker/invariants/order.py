@@ -1,0 +1,151 @@
+"""I4: steps arrive in order and never before they are due. I6: events of a key stand in the order of their versions.
+
+What a message is due by is the database's clock; the sinks' is the same machine's. A sender carries the database's
+clock on with its own monotonic one, and offsets travel as decimal seconds: five milliseconds cover both.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sluice_contracts import topics
+
+from testkit.checker.facts import Event, Facts, delay_of
+from testkit.checker.history import Arrival
+from testkit.checker.violation import Violation, text
+
+CLOCK: Final = timedelta(milliseconds=5)
+
+
+def in_order_and_on_time(facts: Facts) -> Iterator[Violation]:
+    """I4."""
+    for message_id, arrivals in facts.accepted.items():
+        sent = next((one for one in facts.messages.get(message_id, ()) if one.name == "MessageSent"), None)
+        if sent is not None and arrivals[0].at < sent.time("due_at") - CLOCK:
+            yield Violation(
+                arrivals[0].at,
+                "I4",
+                f"{facts.name_of(message_id)} came at {text(arrivals[0].at)} and was due at "
+                f"{text(sent.time('due_at'))}",
+            )
+    for walk in _walks(facts).values():
+        yield from _one_after_the_other(facts, walk)
+
+
+def _walks(facts: Facts) -> dict[str, list[tuple[Arrival, str, str]]]:
+    """The first arrival of each step of each enrollment, in order: arrival, message, step."""
+    found: dict[str, list[tuple[Arrival, str, str]]] = {}
+    for message_id, arrivals in facts.accepted.items():
+        if message_id in facts.of_message:
+            entry, step_id = facts.of_message[message_id]
+            found.setdefault(entry.id, []).append((arrivals[0], message_id, step_id))
+    for walk in found.values():
+        walk.sort(key=lambda one: one[0].at)
+    return found
+
+
+def _one_after_the_other(facts: Facts, walk: list[tuple[Arrival, str, str]]) -> Iterator[Violation]:
+    entry, _ = facts.of_message[walk[0][1]]
+    life = facts.lives.get(entry.sequence_id)
+    versions = [] if life is None else life.steps_since(entry.version, facts.run.ended)
+    orders = [list(version) for version in versions]
+    for number, (arrival, message_id, step_id) in enumerate(walk):
+        for before, _, earlier in walk[:number]:
+            both = [order for order in orders if step_id in order and earlier in order]
+            if both and all(order.index(step_id) < order.index(earlier) for order in both):
+                yield Violation(
+                    arrival.at,
+                    "I4",
+                    f"{facts.name_of(message_id)} came at {text(arrival.at)}, after the later step {earlier} at "
+                    f"{text(before.at)}",
+                )
+        delays = [delay_of(version[step_id]) for version in versions if step_id in version]
+        since, what = entry.at, f"the entry at {text(entry.at)}"
+        if number:
+            _, earlier_id, earlier = walk[number - 1]
+            ended = _ended(facts, earlier_id)
+            if ended is None:
+                continue
+            since, what = ended, f"the end of step {earlier} at {text(ended)}"
+        if delays and arrival.at < since + min(delays) - CLOCK:
+            yield Violation(
+                arrival.at,
+                "I4",
+                f"{facts.name_of(message_id)} came at {text(arrival.at)}, {(arrival.at - since).total_seconds():.3f} s "
+                f"after {what}; its delay is {min(delays).total_seconds():.0f} s",
+            )
+
+
+def _ended(facts: Facts, message_id: str) -> datetime | None:
+    """When a step was said to be sent; other ends have other bases."""
+    told = [one for one in facts.messages.get(message_id, ()) if one.name == "MessageSent"]
+    return told[0].time("occurred_at") if told else None
+
+
+def keys_stand_in_order(facts: Facts) -> Iterator[Violation]:
+    """I6."""
+    last: dict[tuple[str, int, str], tuple[Any, Event]] = {}
+    for event in facts.events:
+        versions = VERSIONS.get(event.topic)
+        version = None if versions is None else versions(event)
+        if version is None:
+            continue
+        key, number = version
+        place = (event.topic, event.partition, key)
+        before = last.get(place)
+        if before is not None and number < before[0]:
+            yield Violation(
+                event.at,
+                "I6",
+                f"{event.topic} partition {event.partition}: {event.name} of {key} with {number} stands at offset "
+                f"{event.offset}, behind {before[1].name} with {before[0]} at {before[1].offset}",
+            )
+        if before is None or number >= before[0]:
+            last[place] = (number, event)
+    yield from _steps_in_order(facts)
+
+
+def _steps_in_order(facts: Facts) -> Iterator[Violation]:
+    """The end of each message stands behind the end of the one before it of its enrollment."""
+    last: dict[str, Event] = {}
+    for event in facts.events:
+        if event.topic != topics.DELIVERY_EVENTS or event.name != "MessageSent":
+            continue
+        before = last.get(event.data["enrollment_id"])
+        if before is not None and event.time("occurred_at") < before.time("occurred_at"):
+            yield Violation(
+                event.at,
+                "I6",
+                f"delivery.events partition {event.partition}: step {event.data['step_id']} of enrollment "
+                f"{event.data['enrollment_id']}, sent {text(event.time('occurred_at'))}, stands at offset "
+                f"{event.offset}, behind step {before.data['step_id']}, sent {text(before.time('occurred_at'))}",
+            )
+        last[event.data["enrollment_id"]] = event
+
+
+def _of_state(event: Event) -> tuple[str, Any] | None:
+    version = event.data.get("state_version")
+    return None if version is None else (event.key, version)
+
+
+def _of_books(event: Event) -> tuple[str, Any] | None:
+    return event.key, event.data["books_version"]
+
+
+def _of_epoch(event: Event) -> tuple[str, Any] | None:
+    epoch = event.data.get("epoch")
+    return None if epoch is None else (f"{event.name} of {event.key}", epoch)
+
+
+def _of_scope(event: Event) -> tuple[str, Any] | None:
+    epoch = event.data.get("epoch")
+    return None if epoch is None else (event.key, epoch)
+
+
+VERSIONS: Final[dict[str, Callable[[Event], tuple[str, Any] | None]]] = {
+    topics.SEQUENCES_EVENTS: _of_state,
+    topics.DELIVERY_BOOKS: _of_books,
+    topics.ENROLLMENT_CONTROL: _of_epoch,
+    topics.DELIVERY_CONTROL: _of_scope,
+}
+"""What grows along a key of each topic."""

@@ -1,0 +1,69 @@
+"""I7: after a pause and a resume (`shift`) each remaining step is sent once, with its remaining delay."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sluice_contracts.base import parse_timestamp
+
+from testkit.checker.facts import Entry, Facts, Pause, delay_of
+from testkit.checker.invariants.order import CLOCK
+from testkit.checker.violation import Violation, text
+
+
+def delays_are_kept(facts: Facts) -> Iterator[Violation]:
+    """I7: what it was due by is what its delay and the shifted pauses make it, counted from the step before.
+
+    The step before ended when its row in delivery.message says, which is the database's clock in the statement that
+    planned the next one. Where that was expired or in doubt the delay counts from elsewhere: not judged.
+    """
+    for told in facts.messages.values():
+        for event in told:
+            if event.name != "MessageSent" or event.data["enrollment_id"] not in facts.entries:
+                continue
+            entry = facts.entries[event.data["enrollment_id"]]
+            base = _base(facts, entry, event.data)
+            life = facts.lives.get(entry.sequence_id)
+            if base is None or life is None:
+                continue
+            step_id, due, pauses = event.data["step_id"], event.time("due_at"), life.pauses()
+            started, slack = _since(base, pauses), timedelta(seconds=facts.run.booking_lag_seconds)
+            shifted = sum(
+                (p.shifted for p in pauses if started <= p.paused_at and p.resumed_at <= event.time("sent_at")),
+                timedelta(),
+            )
+            versions = life.steps_since(entry.version, facts.run.ended)
+            delays = {delay_of(one[step_id]) for one in versions if step_id in one}
+            wanted = [started + delay + shifted for delay in delays]
+            if wanted and not any(-CLOCK - slack <= due - one <= CLOCK + slack for one in wanted):
+                nearest = min(wanted, key=lambda one: abs(due - one))
+                yield Violation(
+                    event.time("sent_at"),
+                    "I7",
+                    f"{facts.name_of(event.data['message_id'])} was due at {text(due)}; counted from {text(started)} "
+                    f"with {shifted.total_seconds():.3f} s of shifted pauses it is {text(nearest)}",
+                )
+
+
+def _since(base: datetime, pauses: list[Pause]) -> datetime:
+    """The active clock stands still in a pause: what ended in one counts from its beginning."""
+    return next((one.paused_at for one in pauses if one.paused_at < base < one.resumed_at), base)
+
+
+def _base(facts: Facts, entry: Entry, data: Mapping[str, Any]) -> datetime | None:
+    """What a step's delay counts from; None where that cannot be told."""
+    rows = sorted(
+        (
+            (parse_timestamp(row["ended_at"]), row)
+            for row in facts.rows.get("delivery.message", ())
+            if row["enrollment_id"] == entry.id
+        ),
+        key=lambda one: one[0],
+    )
+    own = next((number for number, (_, row) in enumerate(rows) if row["message_id"] == data["message_id"]), None)
+    if own is None:
+        return None
+    if own == 0:
+        return entry.at
+    ended_at, before = rows[own - 1]
+    return ended_at if before["outcome"] == "sent" and before["resolved_at"] is None else None

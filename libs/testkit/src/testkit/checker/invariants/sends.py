@@ -1,0 +1,106 @@
+"""I3: who gets what how often. I5: what came has ended, once, and what is said to be sent has come."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from testkit.checker.facts import ENDS, Facts
+from testkit.checker.violation import Violation, text
+
+
+def nobody_gets_it_twice(facts: Facts) -> Iterator[Violation]:
+    """I3: once where the sink honours the key, else once and once more per crash that left it in doubt.
+
+    Each crash that hit a send of a channel without keys shows: as `MessageUnknown`, before it is tried again.
+    """
+    for message_id, arrivals in facts.accepted.items():
+        _, unknown, _, retried = facts.final(message_id)
+        keyed = arrivals[0].channel in facts.run.idempotent
+        allowed = 1 if keyed else 1 + min(unknown, retried)
+        if len(arrivals) > allowed:
+            times = ", ".join(text(one.at) for one in arrivals)
+            yield Violation(
+                arrivals[allowed].at,
+                "I3",
+                f"{facts.name_of(message_id)} was taken {len(arrivals)} times by the {arrivals[0].channel} sink "
+                f"({times}); {allowed} allowed",
+            )
+    yield from _by_content(facts)
+
+
+def _by_content(facts: Facts) -> Iterator[Violation]:
+    """The same by what the messages themselves say: no key of ours is believed."""
+    entries = Counter((one.sequence_id, one.contact_id) for one in facts.entries.values())
+    doubted: Counter[tuple[str, str, str]] = Counter()
+    for message_id in facts.messages:
+        if message_id in facts.of_message:
+            entry, step_id = facts.of_message[message_id]
+            doubted[entry.sequence_id, entry.contact_id, step_id] += facts.final(message_id)[3]
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for arrival in sorted(facts.history.arrivals, key=lambda one: one.at):
+        if not arrival.accepted or arrival.about is None:
+            continue
+        seen[arrival.about] += 1
+        sequence_id, contact_id, step_id = arrival.about
+        spare = 0 if arrival.channel in facts.run.idempotent else doubted[arrival.about]
+        if seen[arrival.about] > entries[sequence_id, contact_id] + spare:
+            yield Violation(
+                arrival.at,
+                "I3",
+                f"{contact_id} got step {step_id} of {sequence_id} for the {seen[arrival.about]}. time at "
+                f"{text(arrival.at)} (message {arrival.message_id}), having entered "
+                f"{entries[sequence_id, contact_id]} times",
+            )
+
+
+def each_arrival_has_one_end(facts: Facts) -> Iterator[Violation]:
+    """I5."""
+    for message_id, arrivals in facts.accepted.items():
+        came = arrivals[0].at
+        if message_id not in facts.of_message:
+            sentence = f"message {message_id} came to {arrivals[0].to} at {text(came)} and belongs to no enrollment"
+            yield Violation(came, "I5", sentence)
+            continue
+        ends, unknown, resolved, retried = facts.final(message_id)
+        finals = ends + unknown - retried
+        if finals != 1:
+            words = ", ".join(event.name for event in facts.messages.get(message_id, ())) or "nothing"
+            yield Violation(
+                came,
+                "I5",
+                f"{facts.name_of(message_id)} came at {text(came)}; delivery.events tells of {words}: "
+                f"{finals} ends instead of one",
+            )
+        elif resolved > unknown:
+            yield Violation(came, "I5", f"{facts.name_of(message_id)} was resolved {resolved} times, unknown {unknown}")
+        yield from _kept(facts, message_id)
+    for message_id, told in facts.messages.items():
+        sent = next((event for event in told if event.name == "MessageSent"), None)
+        if sent is not None and message_id not in facts.accepted and facts.history.arrivals:
+            at = sent.time("occurred_at")
+            yield Violation(at, "I5", f"{facts.name_of(message_id)} was said to be sent at {text(at)}, and never came")
+
+
+def _kept(facts: Facts, message_id: str) -> Iterator[Violation]:
+    """The record that delivery keeps says the same, where its sequence was not erased."""
+    entry, _ = facts.of_message[message_id]
+    life = facts.lives.get(entry.sequence_id)
+    if life is None or life.status == "deleted" or "delivery.message" not in facts.rows:
+        return
+    rows = facts.ended.get(message_id, [])
+    told = facts.messages.get(message_id, [])
+    if len(rows) != 1:
+        at = facts.accepted[message_id][0].at
+        yield Violation(at, "I5", f"{facts.name_of(message_id)} has {len(rows)} rows in delivery.message")
+    elif told and rows[0]["outcome"] != _outcome(told[-1].name, told[-1].data.get("outcome")):
+        yield Violation(
+            told[-1].time("occurred_at"),
+            "I5",
+            f"{facts.name_of(message_id)} is {rows[0]['outcome']} in delivery.message, and the last event is "
+            f"{told[-1].name}",
+        )
+
+
+def _outcome(name: str, resolved: str | None) -> str:
+    if name in ENDS or name == "MessageUnknown":
+        return name.removeprefix("Message").lower()
+    return resolved or name

@@ -1,0 +1,199 @@
+"""I2: after a receipt nothing leaves and nobody enters. I2b: what cannot hear stops does not send.
+
+Sinks and the database read the same clock of one machine, and a sink looks at it after the message has come: an arrival
+later than a receipt is later, whatever the difference. Only a network that holds bytes back, which a scene tells of
+(`sink_lag_seconds`), makes a send look later than it was.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sluice_contracts.base import parse_timestamp
+
+from testkit.checker.facts import Entry, Event, Facts
+from testkit.checker.history import Arrival
+from testkit.checker.violation import Violation, text
+
+STALENESS_SECONDS_MAX: Final = 5.0
+"""`control_staleness_seconds_max`: so long after the last stop could be heard the last send may start."""
+THAW_SECONDS_MAX: Final = 2.0
+"""So soon after it goes on, a frozen process sends what it was about to send, and then looks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A send after its receipt."""
+
+    arrival: Arrival
+    stop: str
+    halted_at: datetime
+
+    @property
+    def seconds(self) -> float:
+        """How late it was."""
+        return (self.arrival.at - self.halted_at).total_seconds()
+
+
+def receipts_hold(facts: Facts) -> Iterator[Violation]:
+    """I2, but for sends of processes that were frozen (see `residue`)."""
+    for late in _late(facts):
+        if not _was_frozen(facts, late):
+            name = facts.name_of(late.arrival.message_id or "")
+            yield Violation(
+                late.arrival.at,
+                "I2",
+                f"{name} came to the {late.arrival.channel} sink at {text(late.arrival.at)}, {late.seconds:.3f} s "
+                f"after {late.stop} at {text(late.halted_at)}",
+            )
+    yield from _entries_after_closing(facts)
+    yield from _entries_of_blocked(facts)
+    yield from _receipts_owed(facts)
+
+
+def residue(facts: Facts) -> list[Late]:
+    """Sends of processes that were frozen between their last look and the first byte: the one exception of I2."""
+    return [late for late in _late(facts) if _was_frozen(facts, late)]
+
+
+def silence_when_deaf(facts: Facts) -> Iterator[Violation]:
+    """I2b."""
+    allowed = timedelta(seconds=STALENESS_SECONDS_MAX + facts.run.sink_lag_seconds)
+    for span in facts.run.deaf:
+        for arrival in facts.history.arrivals:
+            if span.since + allowed < arrival.at < span.until:
+                after = (arrival.at - span.since).total_seconds()
+                yield Violation(
+                    arrival.at,
+                    "I2b",
+                    f"{facts.name_of(arrival.message_id or '')} came {after:.1f} s after {span.name} at "
+                    f"{text(span.since)}: sending must stop within {STALENESS_SECONDS_MAX:.0f} s",
+                )
+
+
+def _late(facts: Facts) -> Iterator[Late]:
+    lag = timedelta(seconds=facts.run.sink_lag_seconds)
+    by_sequence: dict[str, list[tuple[Arrival, Entry]]] = {}
+    by_enrollment: dict[str, list[Arrival]] = {}
+    for message_id, arrivals in _seen(facts).items():
+        if message_id in facts.of_message:
+            entry, _ = facts.of_message[message_id]
+            by_sequence.setdefault(entry.sequence_id, []).extend((one, entry) for one in arrivals)
+            by_enrollment.setdefault(entry.id, []).extend(arrivals)
+    for event in facts.named.get("SequenceHalted", ()):
+        halted_at, opened = event.time("halted_at"), _opened(facts, event)
+        for arrival, _ in by_sequence.get(event.data["sequence_id"], ()):
+            if halted_at + lag < arrival.at and (opened is None or arrival.at < opened):
+                stop = f"SequenceHalted of {event.data['sequence_id']} (epoch {event.data['epoch']})"
+                yield Late(arrival, stop, halted_at)
+    for event in facts.named.get("ContactHalted", ()):
+        halted_at = event.time("halted_at")
+        for enrollment_id in event.data["enrollment_ids"]:
+            for arrival in by_enrollment.get(enrollment_id, ()):
+                if halted_at + lag < arrival.at:
+                    yield Late(arrival, f"ContactHalted of removal {event.data['removal_id']}", halted_at)
+    for event in facts.named.get("DeliverySuspended", ()):
+        halted_at, restored = event.time("halted_at"), _restored(facts, event)
+        for arrival in facts.history.arrivals:
+            if arrival.channel in _channels(event.data["scope"]) and halted_at + lag < arrival.at < restored:
+                yield Late(arrival, f"DeliverySuspended of {event.data['scope']}", halted_at)
+
+
+def _seen(facts: Facts) -> dict[str, list[Arrival]]:
+    """Everything that came, whether or not the sink took it."""
+    found: dict[str, list[Arrival]] = {}
+    for arrival in facts.history.arrivals:
+        if arrival.message_id is not None:
+            found.setdefault(arrival.message_id, []).append(arrival)
+    return found
+
+
+def _channels(scope: str) -> tuple[str, ...]:
+    kind, _, name = scope.partition(":")
+    return ("webhook", "email", "whatsapp") if kind == "all" else (name,) if kind == "channel" else ()
+
+
+def _opened(facts: Facts, event: Event) -> datetime | None:
+    life = facts.lives.get(event.data["sequence_id"])
+    return None if life is None else life.opened_after(event.data["epoch"])
+
+
+def _restored(facts: Facts, event: Event) -> datetime:
+    later = [
+        one.time("restored_at")
+        for one in facts.named.get("DeliveryRestored", ())
+        if one.data["scope"] == event.data["scope"] and one.data["epoch"] > event.data["epoch"]
+    ]
+    return min(later, default=facts.run.ended)
+
+
+def _was_frozen(facts: Facts, late: Late) -> bool:
+    """Whether a sender stood still when the receipt was given, and sent as soon as it went on."""
+    thaw = timedelta(seconds=THAW_SECONDS_MAX)
+    return any(
+        span.name.startswith("sender")
+        and span.since <= late.halted_at <= span.until
+        and span.until <= late.arrival.at <= span.until + thaw
+        for span in facts.run.frozen
+    )
+
+
+def _entries_after_closing(facts: Facts) -> Iterator[Violation]:
+    for event in facts.named.get("EntryClosed", ()):
+        closed_at, opened = event.time("closed_at"), _opened(facts, event)
+        for entry in facts.entries.values():
+            inside = closed_at < entry.at and (opened is None or entry.at < opened)
+            if entry.sequence_id == event.data["sequence_id"] and inside:
+                yield Violation(
+                    entry.at,
+                    "I2",
+                    f"{entry} entered at {text(entry.at)}, after EntryClosed (epoch {event.data['epoch']}) at "
+                    f"{text(closed_at)}",
+                )
+
+
+def _entries_of_blocked(facts: Facts) -> Iterator[Violation]:
+    campaigns = {
+        sequence_id: {one.get("campaign") for one in life.versions.values()}
+        for sequence_id, life in facts.lives.items()
+    }
+    for event in facts.named.get("ContactRemoved", ()):
+        if event.data["allow_reentry"]:
+            continue
+        removed_at = event.time("occurred_at")
+        ended = {facts.entries[one].sequence_id for one in event.data["enrollment_ids"] if one in facts.entries}
+        for entry in facts.entries.values():
+            if entry.contact_id != event.data["contact_id"] or entry.at <= removed_at:
+                continue
+            sequence, campaign = event.data.get("sequence_id"), event.data.get("campaign")
+            everywhere = sequence is None and campaign is None and entry.sequence_id in ended
+            in_campaign = campaign is not None and campaigns.get(entry.sequence_id) == {campaign}
+            if sequence == entry.sequence_id or in_campaign or everywhere:
+                yield Violation(
+                    entry.at,
+                    "I2",
+                    f"{entry} entered at {text(entry.at)}, after removal {event.data['removal_id']} at "
+                    f"{text(removed_at)} had blocked it",
+                )
+
+
+def _receipts_owed(facts: Facts) -> Iterator[Violation]:
+    """A receipt is always written."""
+    halted = {event.data["removal_id"] for event in facts.named.get("ContactHalted", ())}
+    for event in facts.named.get("ContactRemoved", ()):
+        if event.data["removal_id"] not in halted:
+            at = event.time("occurred_at")
+            sentence = f"removal {event.data['removal_id']} of {event.data['contact_id']} got no ContactHalted"
+            yield Violation(at, "I2", sentence)
+    given = {
+        name: {(one.data["sequence_id"], one.data["epoch"]) for one in facts.named.get(name, ())}
+        for name in ("SequenceHalted", "EntryClosed")
+    }
+    for sequence_id, life in facts.lives.items():
+        stops = {one.data["epoch"]: one for one in reversed(life.states) if one.data["status"] in ("paused", "deleted")}
+        for epoch, state in stops.items():
+            for name, receipts in given.items():
+                if (sequence_id, epoch) not in receipts:
+                    at = parse_timestamp(state.data["updated_at"])
+                    yield Violation(at, "I2", f"the stop of {sequence_id} (epoch {epoch}) got no {name}")
