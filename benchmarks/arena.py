@@ -52,12 +52,16 @@ def run(
     *,
     env: Mapping[str, str] = MappingProxyType({}),
     without: Sequence[str] = (),
+    services: bool = True,
 ) -> int:
-    """Start a stack without senders, measure on it, and take it away, whatever happens; the exit code."""
+    """Start a stack without senders, measure on it, and take it away, whatever happens; the exit code.
+
+    `services` False: Kafka and Postgres, with topics and schemas, and nobody who uses them.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.configure("benchmark", "warning")
     try:
-        with _stack(name, console, env, without) as stack:
+        with _stack(name, console, env, without, services) as stack:
             return 0 if asyncio.run(measure(stack)) else EXIT_FAILED
     except KeyboardInterrupt:
         console.print("interrupted; everything that was started is stopped and deleted")
@@ -68,13 +72,16 @@ def run(
 
 
 @contextmanager
-def _stack(name: str, console: Console, env: Mapping[str, str], without: Sequence[str]) -> Iterator[Stack]:
+def _stack(
+    name: str, console: Console, env: Mapping[str, str], without: Sequence[str], services: bool
+) -> Iterator[Stack]:
     root = Path(tempfile.mkdtemp(prefix=f"sluice-{name}-"))
     stack = Stack.at(root)
     try:
         console.print(f"[bold]A stack of its own in {root}[/bold]")
         stack.start(
-            services=True,
+            services=services,
+            prepare=True,
             senders=0,
             env=NULL_CHANNELS | dict(env),
             without=without,

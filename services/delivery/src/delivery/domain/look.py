@@ -10,12 +10,13 @@ from campaign.window import Window
 EVERY_CHANNEL: Final = "*"
 
 
-def opens_at(window: Window | None, *, now: datetime, timezone: str | None) -> datetime | None:
-    """When a message may leave that may not leave now; None where it may."""
+def opens_at(window: Window | None, *, now: Callable[[], datetime], timezone: str | None) -> datetime | None:
+    """When a message may leave that may not leave now; None where it may. `now` is asked only where it matters."""
     if window is None:
         return None
-    opens = window.next_open(now, timezone)
-    return opens if opens > now else None
+    moment = now()
+    opens = window.next_open(moment, timezone)
+    return opens if opens > moment else None
 
 
 def condition_met(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any, Final
 
 from messaging import Cause, Decision, Refused
@@ -57,6 +58,7 @@ class Scope:
         )
 
 
+@cache
 def scopes_of(lane: str) -> tuple[str, ...]:
     """Every scope that covers a lane (`channel:sender`)."""
     channel, _, sender = lane.partition(":")

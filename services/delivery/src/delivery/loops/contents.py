@@ -1,7 +1,7 @@
 """What a claimed message says: definitions and compiled templates are kept, one per (sequence, version, step)."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -89,7 +89,7 @@ class Contents:
             facts=lambda: Facts(orjson.loads(row.attributes or "{}"), orjson.loads(row.tags or "[]")),
         )
 
-    def opens_at(self, row: Claimed, *, now: datetime) -> datetime | None:
+    def opens_at(self, row: Claimed, *, now: Callable[[], datetime]) -> datetime | None:
         """When the row's message may leave, where it may not now; its versions must be here."""
         window = self._versions[row.sequence_id, row.effective].plan.window
         return opens_at(window, now=now, timezone=row.timezone)

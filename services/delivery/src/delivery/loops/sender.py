@@ -275,12 +275,11 @@ class Sender:
 
     def _hold(self, row: Claimed) -> bool:
         """Keep back what a condition speaks against, and what is outside its window; whether it was."""
-        now = self._control.now()
         condition = self._contents.condition_met(row)
         if condition is not None:
-            self._booker.take(self._outcomes.withheld(row, condition, now=now))
-        elif (opens_at := self._contents.opens_at(row, now=now)) is not None:
-            self._booker.take(self._outcomes.held(row, opens_at, now=now))
+            self._booker.take(self._outcomes.withheld(row, condition, now=self._control.now()))
+        elif (opens_at := self._contents.opens_at(row, now=self._control.now)) is not None:
+            self._booker.take(self._outcomes.held(row, opens_at, now=self._control.now()))
         else:
             return False
         self._leave(row)

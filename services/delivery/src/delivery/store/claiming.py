@@ -143,4 +143,4 @@ async def claim(conn: Conn, rooms: Mapping[tuple[str, str], int], *, token: int,
         token,
         owner,
     )
-    return [Claimed(*row) for row in rows]
+    return [Claimed._make(row) for row in rows]

@@ -1,0 +1,85 @@
+"""What a figure is: two measurements made in turns in one run, their ratio, and what it must reach."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, Literal
+
+import orjson
+
+RESULTS: Final = Path(__file__).parent / "results" / "figures"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of the table. `better` says which way is good; `unit` is empty where it is a ratio."""
+
+    name: str
+    title: str
+    at_least: float
+    aim: float
+    better: Literal["more", "less"] = "more"
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One pair of measurements, and what they come to: mostly `ours / other`."""
+
+    value: float
+    ours: float
+    other: float | None = None
+
+
+@dataclass(slots=True)
+class Measured:
+    """A figure with all of its rounds, and what it was measured on."""
+
+    figure: Figure
+    rounds: list[Round]
+    of: str = ""
+    """What `ours` and `other` are: messages a second, milliseconds, …"""
+    machine: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def value(self) -> float:
+        """The median of the rounds."""
+        return median(one.value for one in self.rounds)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The least and the most of the rounds."""
+        values = [one.value for one in self.rounds]
+        return min(values), max(values)
+
+    @property
+    def holds(self) -> bool:
+        """Whether it reaches what it must."""
+        more = self.figure.better == "more"
+        return self.value >= self.figure.at_least if more else self.value <= self.figure.at_least
+
+
+def ratio(ours: float, other: float) -> Round:
+    """The usual round."""
+    return Round(ours / other, ours, other)
+
+
+def keep(measured: Measured) -> None:
+    """Write a figure where the table of all is made from."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    document = asdict(measured) | {"value": measured.value, "spread": measured.spread, "holds": measured.holds}
+    (RESULTS / f"{measured.figure.name}.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def kept(names: Sequence[str]) -> list[Measured]:
+    """The figures that were measured last, in this order, as far as there are any."""
+    found = []
+    for name in names:
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            said = orjson.loads(file.read_bytes())
+            rounds = [Round(**one) for one in said["rounds"]]
+            found.append(Measured(Figure(**said["figure"]), rounds, said["of"], said["machine"], said["settings"]))
+    return found
