@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -113,8 +112,8 @@ async def _senders(stack: Stack, conn: Conn) -> AsyncIterator[None]:
         "SLUICE_HEALTH_PORT": "0",
         "SLUICE_LOG_LEVEL": "warning",
     }
-    argv = [sys.executable, "-m", "delivery", "send"]
-    running = [subprocess.Popen(argv, env=env) for _ in range(SENDERS)]
+    argv = (sys.executable, "-m", "delivery", "send")
+    running = [await asyncio.create_subprocess_exec(*argv, env=env) for _ in range(SENDERS)]
     try:
 
         async def serving() -> bool:
@@ -127,7 +126,7 @@ async def _senders(stack: Stack, conn: Conn) -> AsyncIterator[None]:
         for process in running:
             process.terminate()
         for process in running:
-            await asyncio.to_thread(process.wait)
+            await process.wait()
 
 
 async def _beat(stack: Stack) -> None:

@@ -50,15 +50,19 @@ select min(at) from (
     select min(p.due_active + g.clock_offset) as at
     from delivery.pending p join delivery.gate g using (sequence_id)
     where g.open and p.token is null and p.lane is not null and p.lane not like 'withheld:%'
-        and p.due_active > {clock} - g.clock_offset
+        and p.due_active > $1 - g.clock_offset
     union all
     select min(r.spent_until + make_interval(secs => {period}))
-    from delivery.lane_rate r where r.spent_until + make_interval(secs => {period}) > {clock} and exists (
+    from delivery.lane_rate r where r.spent_until + make_interval(secs => {period}) > $1 and exists (
         select from delivery.pending p join delivery.gate g using (sequence_id) where g.open and p.lane = r.lane
     )
     union all
-    select min(resume_at) from sequences.sequence where status = 'paused' and resume_at > {clock}
+    select min(resume_at) from sequences.sequence where status = 'paused' and resume_at > $1
 ) as moments
+"""
+
+_SEQUENCES: Final = """
+select count(*) as resumes from sequences.sequence where status = 'paused' and resume_at <= {clock}
 """
 
 _ENROLLMENT: Final = """
@@ -86,6 +90,7 @@ class Quiet:
         self._period_seconds = period_seconds
         self._read = 0
         """How many records have been read, by all services together."""
+        self._looked_at: datetime | None = None
 
     async def wait(self) -> None:
         """Return once nothing is left to do; TooBusy where that takes too long."""
@@ -101,10 +106,11 @@ class Quiet:
 
     async def left(self) -> dict[str, int]:
         """What there is to do now, by name; nothing where all is quiet."""
+        self._looked_at = await self._conn.fetchval(f"select {CLOCK}")
         left: dict[str, int] = {}
         for schema in self._schemas:
             left[f"{schema}.outbox"] = await self._conn.fetchval(_OUTBOX.format(schema=schema))
-        for prefix, statement in (("delivery", _DELIVERY), ("enrollment", _ENROLLMENT)):
+        for prefix, statement in (("delivery", _DELIVERY), ("enrollment", _ENROLLMENT), ("sequences", _SEQUENCES)):
             row = await self._conn.fetchrow(self._filled(statement))
             left |= {f"{prefix}.{what}": count for what, count in dict(row or {}).items()}
         if not any(left.values()):
@@ -112,8 +118,11 @@ class Quiet:
         return {what: count for what, count in left.items() if count}
 
     async def next_due(self) -> datetime | None:
-        """When something becomes due by itself; None where nothing ever does."""
-        moment: datetime | None = await self._conn.fetchval(self._filled(_NEXT))
+        """When something becomes due by itself; None where nothing ever does.
+
+        After the last look, not after now: the clock goes on meanwhile, and what became due since is not done yet.
+        """
+        moment: datetime | None = await self._conn.fetchval(self._filled(_NEXT), self._looked_at)
         return moment
 
     def _filled(self, statement: str) -> str:
