@@ -108,4 +108,4 @@ def test_every_fault_of_a_definition_is_named_with_its_place(folder: Path) -> No
     assert "welcome.json cannot be published" in broken.stderr
     assert "steps[0].after: " in broken.stderr
     assert "delivery.to: must be a time of day" in broken.stderr
-    assert "delivery.timezone: must be the name of a time zone" in no_zone.stderr
+    assert "delivery.timezone: must be contact or the name of a time zone" in no_zone.stderr

@@ -13,7 +13,7 @@ from templates.content import (
     WebhookContent,
     WhatsAppContent,
 )
-from templates.message import CompiledMessage, check_message, compile_message
+from templates.message import CompiledMessage, check_message, compile_message, step_faults
 
 __all__ = [
     "MESSAGE_BYTES_MAX",
@@ -26,4 +26,5 @@ __all__ = [
     "WhatsAppContent",
     "check_message",
     "compile_message",
+    "step_faults",
 ]

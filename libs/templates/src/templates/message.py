@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
+from pydantic import TypeAdapter, ValidationError
 from sluice_contracts.answers import Fault
 from sluice_contracts.definition import EmailMessage, StepMessage, WebhookMessage, WhatsAppMessage
 
@@ -22,6 +23,7 @@ from templates.content import (
 from templates.filters import BrokenRule
 from templates.sandbox import Sandbox
 
+_MESSAGE: Final[TypeAdapter[StepMessage]] = TypeAdapter(StepMessage)
 _MARK: Final = re.compile(r"\{[{%#]")
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _NO_TEMPLATE: Final = "must stand as it is: templates are not rendered here"
@@ -119,6 +121,17 @@ def check_message(message: StepMessage) -> list[Fault]:
     compilation = _Compilation()
     _content(message, compilation)
     return compilation.faults
+
+
+def step_faults(number: int, step: Any) -> list[Fault]:
+    """Every fault of the templates of a step as it stands in a definition; none where its message is none."""
+    if not isinstance(step, Mapping):
+        return []
+    try:
+        message = _MESSAGE.validate_python(step.get("message"))
+    except ValidationError:
+        return []  # told by the definition's model already
+    return [Fault(place=f"steps[{number}].message.{one.place}", rule=one.rule) for one in check_message(message)]
 
 
 def _content(message: StepMessage, compilation: _Compilation) -> Callable[[_Data], Content]:

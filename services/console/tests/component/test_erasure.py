@@ -79,3 +79,26 @@ async def test_nothing_personal_is_kept(world: World, pool: object) -> None:
 
     assert kept
     assert "canary" not in "".join(kept)
+
+
+async def test_a_removal_heard_after_the_erasure_leaves_no_enrollment(world: World) -> None:
+    await world.sequence()
+    await world.contact()
+    await world.enrolled()
+    await world.sequence(as_="SequenceDeleted", status="deleted", state_version=9, epoch=1, published=None)
+    await world.erase()
+
+    removed = {"removal_id": "r", "contact_id": "ada", "enrollment_ids": ["ada-in-welcome"], "allow_reentry": False}
+    await world.told("ContactRemoved", **removed, occurred_at=ago(days=1))
+
+    assert await world.rows("enrollment") == 0
+
+
+async def test_an_enrollment_of_which_only_a_removal_was_heard_is_forgotten_in_time(world: World) -> None:
+    removed = {"removal_id": "r", "contact_id": "ada", "allow_reentry": False}
+    await world.told("ContactRemoved", **removed, enrollment_ids=["old"], occurred_at=ago(days=41))
+    await world.told("ContactRemoved", **removed, enrollment_ids=["new"], occurred_at=ago(days=1))
+
+    await world.erase()
+
+    assert [await world.rows("enrollment", f"enrollment_id = '{one}'") for one in ("old", "new")] == [0, 1]

@@ -1,6 +1,7 @@
 """What is answered, from what was heard."""
 
 import pytest
+from console.store import people
 
 from .conftest import World, ago
 
@@ -38,3 +39,26 @@ async def test_a_life_is_told_in_full(world: World) -> None:
     assert [one["kind"] for one in person["timeline"]] == ["sent", "enrolled"]
     assert why["code"] == "due"
     assert [one["what"] for one in why["decisions"]][-2:] == ["entered, version 1", "`welcome` was sent by email"]
+
+
+async def test_a_sequence_of_which_nothing_was_planned_has_books_that_are_empty_and_close(world: World) -> None:
+    await world.sequence()
+
+    books = await world.get("/sequences/welcome/books")
+
+    assert (books["books_version"], books["planned"], books["closed"]) == (0, 0, True)
+    assert (await world.ask("/sequences/nothing/books")).status == 404
+
+
+async def test_of_a_long_past_the_newest_part_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people, "FACTS_MAX", 4)
+    await world.sequence()
+    for contact_id in ("ada", "bob"):
+        await world.enrolled(contact_id)
+        for days in (4, 3):
+            await world.message("MessageUnknown", "welcome", contact_id, reason="timeout", at=ago(days=days))
+        await world.message("MessageSent", "welcome", contact_id, at=ago(days=2))
+
+    page = await world.get("/sequences/welcome/contacts")
+
+    assert [one["ended_steps"] for one in page["items"]] == [["welcome"], ["welcome"]]

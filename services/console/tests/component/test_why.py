@@ -126,9 +126,12 @@ async def test_errors_are_a_sentence(world: World) -> None:
         await world.ask("/nowhere"),
         await world.ask("/sequences", limit=9999),
         await world.ask("/unknown", after="x"),
+        await world.ask("/sequences", after="\x00"),
+        await world.ask("/contacts/ada", after=f"9999-12-31T23:59:59-23:59~{'0' * 36}"),
+        await world.ask("/contacts/ada", after=f"2026-01-01T00:00:00Z~{'z' * 36}"),
     ]
 
-    assert [one.status for one in answers] == [404, 404, 422, 422]
+    assert [one.status for one in answers] == [404, 404, 422, 422, 422, 422, 422]
     assert all(set(one.body) == {"detail"} and one.body["detail"].endswith(".") for one in answers)
 
 
@@ -144,3 +147,41 @@ async def test_a_pause_that_is_over_keeps_its_reason_and_says_how_it_was_resumed
     told = {one["what"]: one["cause"] for one in answer["decisions"]}
     assert told["the sequence was paused"] == "a typo"
     assert "the sequence was resumed; what became due meanwhile leaves now" in told
+
+
+async def test_what_was_kept_back_is_due_again_with_a_newer_contact_record_or_version(world: World) -> None:
+    await entered(world, published=definition(step("welcome", "0s")))
+    await world.ended("StopConditionMet", condition="success", contact_version=1, sequence_version=1)
+    kept_back = await code(world)
+
+    await world.contact(state_version=2)
+    newer_contact = await code(world)
+    await world.ended("StopConditionMet", condition="success", contact_version=2, sequence_version=1)
+    again = await code(world)
+    await world.sequence(version=2, follow_version=2, state_version=2)
+
+    assert [kept_back, newer_contact, again, await code(world)] == ["stop_condition", "due", "stop_condition", "due"]
+
+
+async def test_who_is_refused_while_inside_hears_both_that_and_where_it_stands(world: World) -> None:
+    await entered(world, published=definition(step("welcome", "9d")))
+    refused = {"contact_id": "ada", "sequence_id": "welcome", "via": "import", "code": "already_enrolled"}
+    await world.told("EnrollmentRefused", **refused, occurred_at=ago(days=2))
+
+    answer = await world.get("/contacts/ada/why", sequence="welcome")
+
+    assert answer["code"] == "already_in"
+    assert "was not let in" in answer["answer"]
+    assert "`welcome` is due at" in answer["answer"]
+    assert answer["due_at"] is not None
+
+
+async def test_a_plan_names_what_publishing_would_refuse(world: World) -> None:
+    await world.sequence()
+    window = {"days": ["mon"], "from": "09:00", "to": "17:00", "timezone": "Mars/Olympus"}
+    faulty = definition(step("welcome", text="{{ contact.first_name"), delivery=window)
+
+    answer = await world.ask("/sequences/welcome/plan", body={"definition": faulty})
+
+    assert answer.status == 200
+    assert {one["place"] for one in answer.body["faults"]} == {"delivery.timezone", "steps[0].message.text"}

@@ -2,9 +2,8 @@
 
 from campaign.conditions import Condition, Facts, StopWhen
 from campaign.rules import Rules
-from enrollment.domain.condition import Met, Weighed, effective_version, weigh
+from enrollment.domain.condition import Met, Weighed, weigh
 from enrollment.domain.contact import Contact
-from enrollment.domain.ending import Live
 from enrollment.domain.sequence import Sequence, Status
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,9 +48,3 @@ def test_nothing_is_decided_on_less_than_delivery_saw_and_nothing_ends_without_o
         assert found == ("opted_out" if channels else Weighed.WAIT)
     else:
         assert found is Weighed.LET_BE
-
-
-def test_an_enrollment_is_under_what_it_entered_or_what_all_follow() -> None:
-    live = Live("e", "c", "s", 2, 0)
-
-    assert [effective_version(live, sequence(4, follow=follow)) for follow in (1, 2, 4)] == [2, 2, 4]

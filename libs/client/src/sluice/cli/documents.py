@@ -4,19 +4,14 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from campaign.definition import Definition, read_definition
-from campaign.window import CONTACT
-from campaign.zones import zone_named
-from pydantic import ValidationError
+from campaign.faults import form_faults
 from sluice_contracts.answers import Fault
-from sluice_contracts.definition import faults_of, parse_definition
 
 from sluice.errors import SluiceError
 from sluice.table import UnusableFile
-
-NO_ZONE: Final = "must be the name of a time zone"
 
 
 class FaultyDefinition(SluiceError):
@@ -57,14 +52,4 @@ def read_published(file: str) -> Definition:
 
 def faults_in(document: Mapping[str, Any]) -> list[Fault]:
     """Why a definition could not be published, as far as that can be told here: templates are compiled elsewhere."""
-    try:
-        parsed = parse_definition(document)
-    except ValidationError as error:
-        return faults_of(error)
-    window = parsed.delivery
-    named = [] if window is None else [("timezone", window.timezone), ("fallback_timezone", window.fallback_timezone)]
-    return [
-        Fault(place=f"delivery.{place}", rule=NO_ZONE)
-        for place, name in named
-        if name is not None and not (place == "timezone" and name == CONTACT) and zone_named(name) is None
-    ]
+    return form_faults(document)

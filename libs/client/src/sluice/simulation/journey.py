@@ -7,6 +7,7 @@ from typing import Final, Literal
 from campaign.conditions import StopReason
 from campaign.overdue import Mark
 from campaign.plan import Planned, Position, plan
+from campaign.versions import effective_version
 
 from sluice.simulation.scenario import Scenario, Stage
 
@@ -131,7 +132,7 @@ class _Traveller:
 
     def _adopt(self, stage: Stage) -> None:
         """Go on in a newer version, where one was published that is to be followed."""
-        newest = max(self.entered_version, stage.follow_version)
+        newest = effective_version(self.entered_version, stage.follow_version)
         if newest == self.version or self.position is None or self.planned is None:
             return
         previous = self.version

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from sluice_contracts.base import format_timestamp, parse_timestamp
 
@@ -39,8 +40,6 @@ def read_moment(cursor: str | None) -> tuple[datetime, str] | None:
     if found is None:
         return None
     try:
-        if len(found[1]) != 36 or not set(found[1]) <= set("0123456789abcdef-"):
-            raise BadCursor
-        return parse_timestamp(found[0]), found[1]
-    except ValueError:
+        return parse_timestamp(found[0]), str(UUID(found[1]))
+    except (ValueError, OverflowError):
         raise BadCursor from None

@@ -1,6 +1,7 @@
 """From what is stored to what is answered about contacts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -43,7 +44,9 @@ async def surroundings(conn: Conn) -> Surroundings:
 
 def zoned(around: Surroundings, contact: people.Contact | None) -> Surroundings:
     """The same, where that contact is."""
-    return Surroundings(around.now, around.suspensions, None if contact is None else contact.timezone)
+    if contact is None:
+        return around
+    return replace(around, timezone=contact.timezone, contact_version=contact.state_version)
 
 
 async def standings(conn: Conn, enrolled: Sequence[Enrolled], known: Mapping[str, Course]) -> list[ContactStanding]:

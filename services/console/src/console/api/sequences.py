@@ -1,11 +1,13 @@
 """Questions about sequences."""
 
+import asyncio
 from dataclasses import asdict
 from typing import Annotated, Any, cast
 
+from campaign.faults import form_faults, steps_of
 from fastapi import APIRouter, Query
-from pydantic import ValidationError
-from sluice_contracts.definition import faults_of, parse_definition
+from sluice_contracts.answers import Fault
+from templates import step_faults
 
 from console.api import cursor
 from console.api.asking import After, Limit, SequenceId, Snapshot
@@ -36,6 +38,8 @@ from console.store.courses import Known
 
 router = APIRouter(tags=["sequences"])
 ERASING_SERVICES = ("console", "delivery", "enrollment", "sequences")
+FAULTS_MAX = 200
+"""As many as a refusal to publish names."""
 STATE_FIELDS = (
     "follow_version",
     "in_flight",
@@ -57,7 +61,8 @@ STATE_FIELDS = (
 @router.get("/sequences")
 async def list_sequences(conn: Snapshot, after: After = None, limit: Limit = 100) -> SequencePage:
     """Every sequence that is not erased, by id."""
-    found = await courses.listed(conn, after=after or "", limit=limit)
+    behind = cursor.read(after, parts=1) or ("",)
+    found = await courses.listed(conn, after=behind[0], limit=limit)
     counted = await counting.books(conn, [one.sequence_id for one in found])
     items = [_summary(one, counted.get(one.sequence_id)) for one in found]
     return SequencePage(items=items, next=items[-1].sequence_id if len(items) == limit else None)
@@ -102,12 +107,12 @@ async def get_sequence(conn: Snapshot, sequence_id: SequenceId) -> SequenceDetai
 
 @router.get("/sequences/{sequence_id}/books")
 async def get_books(conn: Snapshot, sequence_id: SequenceId) -> Books:
-    """Its closed books, as delivery counted them last."""
-    books = _books((await counting.books(conn, [sequence_id])).get(sequence_id))
-    if books is None:
+    """Its closed books, as delivery counted them last; all zero, with version 0, where nothing was planned yet."""
+    counted = (await counting.books(conn, [sequence_id])).get(sequence_id)
+    if counted is None:
         await find_course(conn, sequence_id)
-        raise NotFound("Nothing was counted for this sequence yet.")
-    return books
+        counted = counting.nothing(sequence_id, as_of=await build.clock(conn))
+    return _closed(counted)
 
 
 @router.get("/sequences/{sequence_id}/log")
@@ -158,7 +163,7 @@ async def plan_publish(conn: Snapshot, sequence_id: SequenceId, asked: PlanReque
     if known is not None and known.deleted:
         raise NotFound("This sequence was deleted, and what was known of it is erased.")
     course = Course(sequence_id, "draft") if known is None else await courses.course(conn, known)
-    faults = _faults(asked.definition)
+    faults = await _faults(asked.definition)
     before = None if known is None else known.state.get("published")
     edits = [] if faults else steps_edited(before, asked.definition)
     impact = Impact()
@@ -168,7 +173,7 @@ async def plan_publish(conn: Snapshot, sequence_id: SequenceId, asked: PlanReque
         impact = await _weighed(conn, course, after, now=now)
     return PlanReply(
         sequence_id=sequence_id,
-        faults=faults,
+        faults=[PlanFault(place=one.place, rule=one.rule) for one in faults],
         from_version=course.version,
         to_version=(course.version or 0) + 1,
         in_flight=asked.in_flight,
@@ -202,12 +207,15 @@ def _position(place: Place) -> Position:
     return Position(place.version, place.since, place.ended, place.last_version)
 
 
-def _faults(definition: dict[str, Any]) -> list[PlanFault]:
-    try:
-        parse_definition(definition)
-    except ValidationError as error:
-        return [PlanFault(place=fault.place, rule=fault.rule) for fault in faults_of(error)]
-    return []
+async def _faults(definition: dict[str, Any]) -> list[Fault]:
+    """What publishing would refuse it for; templates compile for half a millisecond each, so others get their turn."""
+    faults = form_faults(definition)
+    for number, step in enumerate(steps_of(definition)):
+        faults += step_faults(number, step)
+        if len(faults) >= FAULTS_MAX:
+            break
+        await asyncio.sleep(0)
+    return faults[:FAULTS_MAX]
 
 
 def _named(known: Known) -> dict[str, Any]:
@@ -232,8 +240,10 @@ def _summary(known: Known, counted: Counted | None) -> SequenceSummary:
 
 
 def _books(counted: Counted | None) -> Books | None:
-    if counted is None:
-        return None
+    return None if counted is None else _closed(counted)
+
+
+def _closed(counted: Counted) -> Books:
     fields = asdict(counted)
     del fields["sequence_id"]
     ends = ("pending", "claimed", "sent", "failed", "dropped", "expired", "unknown")

@@ -7,6 +7,7 @@ from datetime import datetime
 from campaign.active_clock import ActiveClock, Stretch
 from campaign.definition import Definition, Step
 from campaign.plan import next_step
+from campaign.versions import effective_version, followed_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class Course:
 
     def effective(self, entered: int | None) -> int | None:
         """The version that an enrollment runs under: the one that it entered, or a later one that all follow."""
-        followed = self.follow_version if self.follow_version is not None else self.version
-        return max((one for one in (entered, followed) if one is not None), default=None)
+        followed = followed_version(self.version, self.follow_version)
+        return followed if entered is None else effective_version(entered, followed)
 
     def next_step(self, position: "Position", *, upto: int | None = None) -> Step | None:
         """What an enrollment waits for: planned when the last step ended, and again by each version since."""

@@ -37,15 +37,13 @@ class Enrolled:
         """The message of which nobody knows whether it arrived."""
         return unresolved(self.facts)
 
-    @property
-    def withheld(self) -> Fact | None:
-        """The condition for which the next message is kept back."""
-        for fact in reversed(self.facts):
-            if fact.kind == "condition":
-                return fact
-            if fact.step_id is not None:
-                return None
-        return None
+    def withheld(self, *, contact_version: int | None, effective: int | None) -> Fact | None:
+        """The condition for which the next message is kept back: until there is a newer contact record or version."""
+        told = next((fact for fact in reversed(self.facts) if fact.kind == "condition" or fact.step_id), None)
+        if told is None or told.kind != "condition":
+            return None
+        looked_at = (told.detail.get("contact_version", 0), told.detail.get("sequence_version", 0))
+        return None if (contact_version or 0) > looked_at[0] or (effective or 0) > looked_at[1] else told
 
     @property
     def position(self) -> Position | None:
@@ -75,6 +73,8 @@ class Surroundings:
     suspensions: Mapping[str, Suspension]
     timezone: str | None = None
     """The contact's."""
+    contact_version: int | None = None
+    """The newest record of the contact; None: it is gone, or was not heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +117,16 @@ def standing(enrolled: Enrolled, course: Course, around: Surroundings) -> Standi
 
 def _waiting(enrolled: Enrolled, course: Course, around: Surroundings, step: Step, position: Position) -> Standing:
     due_active = course.clock.at(position.since) + step.after
-    withheld = enrolled.withheld
     if course.status != "active":
         since = "" if course.clock.paused_at is None else f" since {when(course.clock.paused_at)}"
         why = "" if course.reason is None else f": {course.reason}"
         return Standing("paused", f"The sequence is paused{since}{why}; nothing is sent until it is resumed.", step)
     due_at = due_active + course.clock.offset
-    definition = course.versions[course.effective(enrolled.version) or 0].definition
+    effective = course.effective(enrolled.version)
+    definition = course.versions[effective or 0].definition
     leaves = max(due_at, around.now)
     leaves_at = leaves if definition.window is None else definition.window.next_open(leaves, around.timezone)
+    withheld = enrolled.withheld(contact_version=around.contact_version, effective=effective)
     if withheld is not None:
         condition = str(withheld.detail.get("condition"))
         code = "opted_out" if condition == "opted_out" else "stop_condition"

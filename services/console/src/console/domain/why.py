@@ -1,7 +1,7 @@
 """Why a contact got a message, or did not."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +16,8 @@ RESUMED: Final = {
     "skip": "what became due meanwhile has expired",
 }
 """By `overdue`."""
+HOLDS_ALL: Final = frozenset({"paused", "suspended", "unknown", "opted_out", "stop_condition"})
+"""What holds back the next step and so those after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,14 @@ def why(question: Question, step_id: str | None, around: Surroundings) -> Standi
         return Standing("deleted" if said else "not_enrolled", said or "No sequence with this id is known.")
     newest = question.facts[-1] if question.facts else None
     enrolled = latest(question.enrollments)
-    if enrolled is None or (step_id is None and newest is not None and newest.kind == "refused"):
+    if enrolled is None:
         return _outside(question)
     if step_id is None:
-        return standing(enrolled, question.course, around)
+        now = standing(enrolled, question.course, around)
+        if newest is None or newest.kind != "refused":
+            return now
+        refused = _outside(question)
+        return replace(now, code=refused.code, answer=f"{refused.answer} {now.answer}")
     return _of_step(enrolled, question.course, step_id, around)
 
 
@@ -119,8 +125,7 @@ def _of_step(enrolled: Enrolled, course: Course, step_id: str, around: Surroundi
         if places[step_id] > places.get(step.step_id, -1):
             now = standing(enrolled, course, around)
             said = f"`{step_id}` comes after `{step.step_id}`, which comes first. {now.answer}"
-            code = now.code if now.code in {"paused", "suspended", "unknown", "opted_out"} else "not_yet_due"
-            return Standing(code, said)
+            return Standing(now.code if now.code in HOLDS_ALL else "not_yet_due", said)
     return Standing("already_past", f"`{step_id}` was put before where the contact stood, so it never comes.")
 
 

@@ -136,6 +136,13 @@ async def books(conn: Conn, sequence_ids: Sequence[str]) -> dict[str, Counted]:
     return {row[0]: Counted(*row) for row in await conn.fetch(_BOOKS, sequence_ids)}
 
 
+def nothing(sequence_id: str, *, as_of: datetime) -> Counted:
+    """The books of a sequence of which delivery has counted nothing yet."""
+    return Counted(
+        sequence_id, 0, planned=0, pending=0, claimed=0, sent=0, failed=0, dropped=0, expired=0, unknown=0, as_of=as_of
+    )
+
+
 async def log(conn: Conn, sequence_id: str) -> dict[str, int]:
     """The six numbers."""
     return {name: await conn.fetchval(query, sequence_id) for name, query in LOG.items()}

@@ -54,10 +54,15 @@ _SEQUENCE_EVENTS: Final = """
 delete from event where ctid = any(array(select ctid from event where sequence_id = $1 limit $2 for update))
 """
 
+# Their ids stay: a removal from everywhere that is heard late names enrollments, and no sequence.
 _SEQUENCE_ENROLLMENTS: Final = """
-delete from enrollment where ctid = any(array(
-    select ctid from enrollment where sequence_id = $1 order by contact_id, enrollment_id limit $2 for update
-))
+with gone as (
+    select ctid, enrollment_id from enrollment
+    where sequence_id = $1 order by contact_id, enrollment_id limit $2 for update
+), kept as (
+    insert into gone_enrollment (enrollment_id) select enrollment_id from gone on conflict (enrollment_id) do nothing
+)
+delete from enrollment where ctid = any(array(select ctid from gone))
 """
 
 _SEQUENCE_VERSIONS: Final = """
@@ -131,6 +136,13 @@ delete from gone_enrollment where ctid = any(array(
 ))
 """
 
+_FORGET_BARE: Final = """
+delete from enrollment where ctid = any(array(
+    select ctid from enrollment
+    where sequence_id is null and ended_at < clock_timestamp() - interval '40 days' limit $1
+))
+"""
+
 
 async def start(conn: Conn, erasures: Sequence[Erasure]) -> None:
     """Have them erased, no two of the same; what is under way goes on."""
@@ -176,6 +188,6 @@ async def of_contacts(conn: Conn, table: str, erasures: Sequence[Erasure], *, li
 
 
 async def forget(conn: Conn, *, limit: int) -> int:
-    """Forget ids of enrollments about which nothing can come any more; how many."""
-    status = await conn.execute(_FORGET, limit)
-    return int(status.rsplit(" ", 1)[1])
+    """Forget enrollments known by id alone, about which nothing can come any more; how many, of each kind at most."""
+    gone = [await conn.execute(one, limit) for one in (_FORGET, _FORGET_BARE)]
+    return max(int(status.rsplit(" ", 1)[1]) for status in gone)

@@ -11,8 +11,9 @@ from chassis.pool import Conn
 from console.domain.fact import Fact
 from console.domain.standing import Enrolled, Suspension
 
-FACTS_MAX: Final = 10_000
-"""Of the contacts of one answer."""
+FACTS_MAX: Final = 100_000
+"""Of the contacts of one answer, and the newest of each."""
+FACTS_OF_ONE_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,14 @@ order by enrolled_at desc nulls last, enrollment_id limit $3
 
 # Removals everywhere and what a contact said itself are about every sequence.
 _FACTS: Final = """
-select at, kind, contact_id, detail, sequence_id, enrollment_id, step_id from event
-where contact_id = any($1::text[]) and ($2::text is null or sequence_id = $2 or sequence_id is null)
-order by at, event_id limit $3
+select told.at, told.kind, told.contact_id, told.detail, told.sequence_id, told.enrollment_id, told.step_id
+from unnest($1::text[]) as asked (contact_id)
+cross join lateral (
+    select event_id, at, kind, contact_id, detail, sequence_id, enrollment_id, step_id from event
+    where contact_id = asked.contact_id and ($2::text is null or sequence_id = $2 or sequence_id is null)
+    order by at desc, event_id desc limit $3
+) as told
+order by told.at, told.event_id
 """
 
 _TIMELINE: Final = """
@@ -129,8 +135,9 @@ async def enrollments(conn: Conn, contact_id: str, *, sequence_id: str | None, l
 
 
 async def facts(conn: Conn, contact_ids: Sequence[str], sequence_id: str | None) -> list[Fact]:
-    """What happened to contacts in one sequence, or everywhere, in its order."""
-    return [_fact(row) for row in await conn.fetch(_FACTS, contact_ids, sequence_id, FACTS_MAX)]
+    """What happened to contacts in one sequence, or everywhere, in its order; of who has a long past, the last part."""
+    most = min(FACTS_OF_ONE_MAX, FACTS_MAX // max(1, len(contact_ids)))
+    return [_fact(row) for row in await conn.fetch(_FACTS, contact_ids, sequence_id, most)]
 
 
 async def timeline(

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeGuard
 
 from campaign.active_clock import NO_OFFSET, ActiveClock, Stretch, stretch_of
 from campaign.overdue import Mark, mark_of
+from campaign.versions import effective_version, followed_version
 from sluice_contracts.base import INTEGER_MAX
 from sluice_contracts.definition import Definition, parse_after
 from sluice_contracts.sequences import SequenceState
@@ -36,11 +37,11 @@ class Gate:
     @property
     def followed(self) -> int | None:
         """The version that everybody runs under who has not entered a later one."""
-        return self.version if self.follow_version is None else self.follow_version
+        return followed_version(self.version, self.follow_version)
 
     def effective(self, entered_version: int) -> int | None:
         """The version that an enrollment runs under; None where no version is known."""
-        return None if self.followed is None else max(entered_version, self.followed)
+        return None if self.followed is None else effective_version(entered_version, self.followed)
 
     def clock(self, past: Sequence["Pause"] = ()) -> ActiveClock:
         """Its active clock."""
@@ -92,7 +93,7 @@ def follow(gate: Gate | None, state: SequenceState) -> Change | None:
         campaign=_campaign(gate, state),
         clock_offset=timedelta(seconds=state.clock_offset_seconds),
         paused_at=state.paused_at if state.status == "paused" else None,
-        follow_version=state.version if state.follow_version is None else state.follow_version,
+        follow_version=followed_version(state.version, state.follow_version),
         expire_until=_furthest(gate, pause),
     )
     was_paused = gate is not None and gate.status == "paused"

@@ -9,7 +9,6 @@ from messaging import Cause
 from sluice_contracts.enrollment import StopReason
 
 from enrollment.domain.contact import Contact
-from enrollment.domain.ending import Live
 from enrollment.domain.sequence import Sequence
 
 
@@ -53,8 +52,3 @@ def weigh(
     if met.condition != "opted_out" or contact.state_version > met.contact_version:
         return Weighed.LET_BE
     return "opted_out" if channels else Weighed.WAIT
-
-
-def effective_version(enrollment: Live, sequence: Sequence) -> int:
-    """The version that an enrollment is under: the one that it entered, or a newer one that all follow."""
-    return max(enrollment.version, sequence.follow_version or 0)

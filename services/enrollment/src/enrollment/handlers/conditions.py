@@ -4,11 +4,12 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from campaign.conditions import Facts
+from campaign.versions import effective_version
 from messaging import Batch, Decision, Message, Tx
 from sluice_contracts.contacts import ContactState
 from sluice_contracts.enrollment import StopReason
 
-from enrollment.domain.condition import Met, Weighed, effective_version, weigh
+from enrollment.domain.condition import Met, Weighed, weigh
 from enrollment.domain.ending import End, Live, stop
 from enrollment.domain.entry import NO_FACTS
 from enrollment.store import clock, conditions, contacts, enrollments, opt_outs, sequences, versions
@@ -80,7 +81,10 @@ async def _weigh(tx: Tx, reports: Sequence[Met], live: dict[str, Live]) -> list[
     facts = await contacts.facts(tx.conn, contact_ids)
     of_channel = await opt_outs.of_contacts(tx.conn, contact_ids)
     under = {
-        one.enrollment_id: (one.sequence_id, effective_version(live[one.enrollment_id], known[one.sequence_id]))
+        one.enrollment_id: (
+            one.sequence_id,
+            effective_version(live[one.enrollment_id].version, known[one.sequence_id].follow_version),
+        )
         for one in reports
         if one.sequence_id in known
     }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence as Many
 
 from campaign.rules import read_rules
+from campaign.versions import followed_version
 from messaging import Batch, Cause, Decided, Decision, Fence, Message, Tombstone, Tx
 from sluice_contracts.base import ID_PATTERN, INTEGER_MAX
 from sluice_contracts.sequences import SequenceState
@@ -83,7 +84,7 @@ def sequence_of(state: SequenceState) -> Sequence:
         epoch=state.epoch,
         version=state.version,
         campaign=campaign if isinstance(campaign, str) else None,
-        follow_version=state.follow_version if state.follow_version is not None else state.version,
+        follow_version=followed_version(state.version, state.follow_version),
         rules=read_rules(published),
     )
 
