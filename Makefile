@@ -29,6 +29,10 @@ up: venv ## the local stack: Kafka, Postgres, the services and the sink
 down: venv ## stop the local stack; the data stay
 	@$(RUN) -m sluice dev down $(ARGS)
 
+.PHONY: bench
+bench: venv ## the figures by which Sluice is measured, each a ratio in one run; ARGS="--only R1"
+	@$(RUN) -m benchmarks.bench $(ARGS)
+
 .PHONY: bench-smoke
 bench-smoke: venv ## 100,000 contacts in, all first messages out: rates and memory
 	@$(RUN) -m benchmarks.smoke $(ARGS)

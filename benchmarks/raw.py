@@ -34,7 +34,7 @@ LOOPS: Final = 2
 _EMPTY_ENROLLMENT: Final = "truncate enrollment.enrollment, enrollment.outbox, enrollment.inbox"
 _EMPTY_DELIVERY: Final = "truncate delivery.pending, delivery.message, delivery.outbox, delivery.books_delta"
 
-FILL_PENDING: Final = """
+_FILL_PENDING: Final = """
 insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane,
     due_active, base_active)
 select enrollment_id, $3, contact_id, 1, 1, $4, $5, $6, $6 from unnest($1::uuid[], $2::text[])
@@ -139,7 +139,7 @@ async def sends(stack: Stack, rows: Sequence[Prepared]) -> float:
     async with _connections(stack, "delivery") as conns:
         await conns[0].execute(_EMPTY_DELIVERY)
         ids = [row.enrollment_id for row in rows], [row.contact_id for row in rows]
-        await conns[0].execute(FILL_PENDING, *ids, SEQUENCE, FIRST_STEP, LANE, due)
+        await conns[0].execute(_FILL_PENDING, *ids, SEQUENCE, FIRST_STEP, LANE, due)
         await conns[0].execute("vacuum analyze pending")
         started = monotonic()
         await asyncio.gather(*(_send(conn, by_enrollment, due) for conn in conns))

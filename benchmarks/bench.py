@@ -1,0 +1,121 @@
+"""`make bench`: every figure by which Sluice is measured, each a ratio of two things measured in turns in one run."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Final
+
+from chassis.clock import monotonic
+from devstack.stack import Stack
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import figures, machine
+from benchmarks.arena import run
+from benchmarks.figures import Measured
+from benchmarks.ratios import delivery
+
+MODULES: Final[tuple[ModuleType, ...]] = (delivery,)
+ROUNDS: Final = 5
+EXAMPLES: Final = """
+examples:
+  make bench                                   everything; 5 rounds
+  make bench ARGS="--only R1 --rounds 3"       one figure
+  make bench ARGS="--show"                     the table of what was measured last
+"""
+
+
+def main() -> int:
+    """0 where every figure reaches what it must, 1 where one does not, 2 where an argument is wrong."""
+    names = [figure.name for module in MODULES for figure in module.FIGURES]
+    parser = argparse.ArgumentParser(
+        prog="make bench ARGS=…",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", metavar="R1,R5", help="these figures and those measured together with them")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"turns of each pair ({ROUNDS})")
+    parser.add_argument("--show", action="store_true", help="print the table, measure nothing")
+    asked = parser.parse_args()
+    only = asked.only.split(",") if asked.only else names
+    if unknown := sorted(set(only) - set(names)):
+        parser.error(f"there is no figure {', '.join(unknown)}: there are {', '.join(names)}")
+    if asked.rounds < 1:
+        parser.error("--rounds must be at least 1")
+    console = Console(highlight=False, soft_wrap=True)
+    code = 0
+    if not asked.show:
+        for module in MODULES:
+            if {figure.name for figure in module.FIGURES} & set(only):
+                code = max(code, _measure(module, console, asked.rounds))
+    measured = figures.kept(names)
+    show(measured, console)
+    (figures.RESULTS.parent / "bench.md").write_text(as_text(measured))
+    return max(code, 0 if all(one.holds for one in measured) else 1)
+
+
+def _measure(module: ModuleType, console: Console, rounds: int) -> int:
+    began = monotonic()
+    what = ", ".join(f"{figure.name} ({figure.title})" for figure in module.FIGURES)
+    console.print(f"\n[bold]{what}[/bold]")
+
+    async def measured(stack: Stack) -> bool:
+        for one in await module.measure(stack, console, rounds):
+            figures.keep(one)
+        return True
+
+    code = run("bench", console, measured, services=getattr(module, "SERVICES", False))
+    console.print(f"  {monotonic() - began:.0f} s")
+    return code
+
+
+def show(measured: Sequence[Measured], console: Console) -> None:
+    """The table, and what it was measured on."""
+    table = Table(title="Figures: ours ÷ other", title_justify="left")
+    for name in ("", "what", "at least", "aim", "measured", "spread", "ours", "other", ""):
+        table.add_column(name, justify="left" if name in ("", "what") else "right", overflow="fold")
+    for cells in _rows(measured):
+        colour = "green" if cells[-1] == "reached" else "red"
+        table.add_row(*cells[:-1], f"[{colour}]{cells[-1]}[/]")
+    console.print(table)
+    for one in measured[-1:]:
+        console.print(machine.in_words(one.machine))
+
+
+def as_text(measured: Sequence[Measured]) -> str:
+    """The same table for the repository."""
+    lines = [
+        "| | what | at least | aim | measured | spread | ours | other | |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---|",
+        *(f"| {' | '.join(cells)} |" for cells in _rows(measured)),
+    ]
+    return "\n".join(
+        ["Made by `make bench`; how each is measured stands in [the README](../README.md).", "", *lines, ""]
+    )
+
+
+def _rows(measured: Sequence[Measured]) -> list[list[str]]:
+    return [
+        [
+            one.figure.name,
+            one.figure.title,
+            _number(one.figure.at_least, one),
+            _number(one.figure.aim, one),
+            _number(one.value, one),
+            f"{one.spread[0]:.2f}-{one.spread[1]:.2f}",
+            f"{one.rounds[-1].ours:,.0f}" if one.rounds else "",
+            f"{one.rounds[-1].other:,.0f}" if one.rounds and one.rounds[-1].other is not None else "",
+            "reached" if one.holds else "not reached",
+        ]
+        for one in measured
+    ]
+
+
+def _number(value: float, one: Measured) -> str:
+    return f"{value:.2f}{one.figure.unit}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
