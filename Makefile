@@ -85,6 +85,10 @@ histories: venv ## random histories of the real services beside a model of what 
 races: venv ## 10,000 removals, with pauses and suspensions, against claims: whether each receipt is true and adds up
 	@$(RUN) -m tests.races $(ARGS)
 
+.PHONY: faults
+faults: venv ## every fault there is a scene for, under load, judged by the checker; ARGS="--list", "--scene NAME --seed N"
+	@$(RUN) -m tests.faults $(ARGS)
+
 # Checks
 
 .PHONY: lint

@@ -158,8 +158,18 @@ def command(layout: Layout, jars: Sequence[Path], *, main: str, heap: str | None
     ]
 
 
-def server(layout: Layout, jars: Sequence[Path]) -> list[str]:
-    return [*command(layout, jars, main="kafka.Kafka"), str(_configuration(layout))]
+def server(layout: Layout, jars: Sequence[Path], *, listeners: Sequence[str] = ()) -> list[str]:
+    return [*command(layout, jars, main="kafka.Kafka"), str(_configuration(layout)), *listeners]
+
+
+def through(*, port: int, controller: int, own: int, advertised: int) -> list[str]:
+    """A second listener at `own`, which tells its clients to come to `advertised`: a proxy may stand there."""
+    settings = {
+        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},THROUGH://{LOOPBACK}:{own},CONTROLLER://{LOOPBACK}:{controller}",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port},THROUGH://{LOOPBACK}:{advertised}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,THROUGH:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    }
+    return [argument for name, value in settings.items() for argument in ("--override", f"{name}={value}")]
 
 
 def tool_class(name: str) -> str:

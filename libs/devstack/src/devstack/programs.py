@@ -20,6 +20,7 @@ from devstack.state import Wanted
 
 STACK: Final = ("postgres", "kafka")
 KAFKA_CONTROLLER: Final = "kafka-controller"
+KAFKA_THROUGH: Final = "kafka-through"
 SINK_HTTP: Final = "sink"  # it answers about its health there too
 SINK_SMTP: Final = "sink-smtp"
 RECEIVE_HTTP: Final = "receive-http"
@@ -67,8 +68,8 @@ class Programs:
         self._layout = layout
         self._ports = ports
 
-    def stack(self) -> list[Program]:
-        return [self._postgres(), self._kafka()]
+    def stack(self, wanted: Wanted) -> list[Program]:
+        return [self._postgres(), self._kafka(wanted.kafka_through)]
 
     def services(self, wanted: Wanted) -> list[Program]:
         return [self._service(name, module, wanted.env) for name, module in services(wanted).items()]
@@ -115,13 +116,17 @@ class Programs:
             ready=partial(postgres.ready, roles.url(layout, postgres.ADMIN, port=port, database=postgres.ADMIN)),
         )
 
-    def _kafka(self) -> Program:
+    def _kafka(self, advertised: int | None) -> Program:
         layout, port = self._layout, self._ports["kafka"]
         files = [jars.cache() / jar.name for jar in jars.pinned()]
         controller = self._ports[KAFKA_CONTROLLER]
+        listeners: list[str] = []
+        if advertised is not None:
+            own = self._ports[KAFKA_THROUGH]
+            listeners = kafka.through(port=port, controller=controller, own=own, advertised=advertised)
         return Program(
             name="kafka",
-            argv=tuple(kafka.server(layout, files)),
+            argv=tuple(kafka.server(layout, files, listeners=listeners)),
             log=layout.log("kafka"),
             port=port,
             env=dict(os.environ),

@@ -23,6 +23,7 @@ from devstack.layout import HOME, Layout, repository
 from devstack.ports import LOOPBACK, Ports
 from devstack.programs import (
     CONSOLE_HTTP,
+    KAFKA_THROUGH,
     RECEIVE_HTTP,
     SENDERS_MAX,
     SINK_HTTP,
@@ -79,6 +80,7 @@ class Stack:
         senders: int | None = None,
         env: Mapping[str, str] | None = None,
         without: Sequence[str] = (),
+        kafka_through: int | None = None,
         progress: Progress | None = None,
         attached: bool = False,
     ) -> Addresses:
@@ -86,7 +88,8 @@ class Stack:
 
         `prepare` migrates the schemas and makes the topics (default: where services are started); roles and the
         database are always made. `senders`: as many as there were before, at first one. `env` is added to the
-        environment of every service. `attached`: the stack ends when this process does. A start that fails or is
+        environment of every service. `kafka_through`: the port of a proxy before Kafka's second listener (see
+        the property of that name). `attached`: the stack ends when this process does. A start that fails or is
         interrupted leaves no process behind that it started.
         """
         if senders is not None and not 0 <= senders <= SENDERS_MAX:
@@ -104,6 +107,7 @@ class Stack:
                 profile=self.profile,
                 env=dict(env or {}),
                 without=list(without),
+                kafka_through=kafka_through if kafka_through is not None else before.kafka_through,
             )
             if running is not None:
                 told.say("the stack is running already")
@@ -277,6 +281,11 @@ class Stack:
             console_http=f"http://{LOOPBACK}:{ports[CONSOLE_HTTP]}",
             webhook_secret=webhook_secret(self.layout),
         )
+
+    @property
+    def kafka_through(self) -> int:
+        """The port of Kafka's second listener, where one was asked for: what a proxy leads to."""
+        return Ports(self.layout)[KAFKA_THROUGH]
 
     def kafka_tool(
         self, name: str, *arguments: str, stdin: str | None = None, seconds_max: float = 60.0

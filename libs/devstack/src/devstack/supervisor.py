@@ -105,7 +105,7 @@ class Supervisor:
 
     async def _start(self, wanted: Wanted) -> None:
         self._ports.settle(port_names(wanted, running=self._children), say=self._say)
-        await self._keep(self._programs.stack())
+        await self._keep(self._programs.stack(wanted))
         await together((self._database(wanted), self._topics(wanted)))
         services = self._programs.services(wanted)
         kept = {*STACK, *(program.name for program in services)}

@@ -1,0 +1,106 @@
+"""`make faults`: every scene on one stack, each judged by the checker; a table of scenes and promises."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from devstack.stack import StackError
+from rich.console import Console
+
+from tests.faults.planted import PLANTED, Planted, find
+from tests.faults.report import Report
+from tests.faults.scene import Scene, play
+from tests.faults.scenes import CI, GROUPS, SCENES
+from tests.faults.stage import Stage, staged
+
+SEED: Final = 1
+WIDTH: Final = 160
+
+
+def main() -> int:
+    """0 where every promise held and each planted bug was found, 1 where not, 2 where there is no such scene."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--list", action="store_true", help="the scenes and the planted bugs")
+    parser.add_argument(
+        "--scene", action="append", default=[], metavar="NAME", help="this one (or a group); repeatable"
+    )
+    parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
+    parser.add_argument("--selection", choices=("all", "ci"), default="all")
+    parser.add_argument("--planted", action="store_true", help="only whether planted bugs are found")
+    parser.add_argument("--plant", action="append", default=[], metavar="NAME", help="this planted bug; repeatable")
+    parser.add_argument("--keep", type=Path, default=None, help="where histories of broken promises are kept")
+    asked = parser.parse_args()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    if asked.list:
+        return _list(console)
+    unknown = [one for one in asked.scene if one not in SCENES and one not in GROUPS]
+    unknown += [one for one in asked.plant if one not in PLANTED]
+    if unknown:
+        console.print(f"[red]There is no {', '.join(unknown)}: see --list.[/red]")
+        return 2
+    kept = asked.keep or Path(tempfile.mkdtemp(prefix="sluice-histories-"))
+    report = Report(console, seed=asked.seed, kept=kept)
+    scenes, plants = chosen(asked)
+    try:
+        asyncio.run(run(scenes, plants, report, seed=asked.seed, kept=kept))
+    except KeyboardInterrupt:
+        console.print("[red]interrupted[/red]")
+    return report.end()
+
+
+def chosen(asked: argparse.Namespace) -> tuple[list[Scene], list[Planted]]:
+    """What to play."""
+    named = [SCENES[one] for one in asked.scene if one in SCENES]
+    named += [scene for one in asked.scene for scene in GROUPS.get(one, ())]
+    plants = [PLANTED[one] for one in asked.plant]
+    if named or plants:
+        return named, plants
+    if asked.planted:
+        return [], list(PLANTED.values())
+    if asked.selection == "ci":
+        return [SCENES[one] for one in CI], []
+    return list(SCENES.values()), list(PLANTED.values())
+
+
+async def run(scenes: Sequence[Scene], plants: Sequence[Planted], report: Report, *, seed: int, kept: Path) -> None:
+    """One after the other. A stage that a scene has left unwell is put away, and the next gets a new one."""
+    left: list[Scene | Planted] = [*scenes, *plants]
+    while left:
+        async with staged(report.say) as stage:
+            while left:
+                if not await _one(left.pop(0), stage, report, seed=seed, kept=kept):
+                    break
+
+
+async def _one(what: Scene | Planted, stage: Stage, report: Report, *, seed: int, kept: Path) -> bool:
+    """Whether the stage may be used again."""
+    try:
+        if isinstance(what, Scene):
+            outcome = await play(what, stage, seed=seed, kept=kept)
+            report.played(outcome)
+            return not outcome.left
+        found = await find(what, stage, seed=seed)
+        report.found(found)
+    except (StackError, TimeoutError, ExceptionGroup, AssertionError) as error:
+        report.failed(what.name, error)
+        return False
+    return not found.outcome.left
+
+
+def _list(console: Console) -> int:
+    for group, scenes in GROUPS.items():
+        console.print(f"[bold]{group}[/bold]")
+        for scene in scenes:
+            console.print(f"  {scene.name:<26} {scene.what}")
+    console.print("[bold]planted bugs[/bold]")
+    for planted in PLANTED.values():
+        console.print(f"  {planted.name:<26} {planted.invariant}: {planted.what}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Named points of a process, where a scene has it killed or frozen: the file `point` says which, once."""
+
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Final
+
+import orjson
+
+from tests.faults.inject import FOLDER
+
+POINTS: Final = {
+    "before-claim-commit": "the claim is written and not committed",
+    "after-claim": "the claim is committed, nothing has left",
+    "before-first-byte": "the last look is done, the first byte has not left",
+    "after-send": "the sink has it, nothing is booked",
+    "before-result": "results are about to be written",
+    "after-result": "results are written and not committed",
+    "after-outbox": "the outbox is written and not committed",
+    "mid-relay": "Kafka has it, the outbox still has it",
+    "mid-batch": "the offsets are written, the handlers have not run",
+    "mid-erasure": "a batch is erased and not committed",
+    "in-halter": "a receipt is written and not committed",
+    "in-reaper": "a lease is ended and not committed",
+    "after-closing": "a gate is closed and not committed",
+}
+
+_hits: dict[tuple[int, str], int] = {}
+
+
+def hit(role: str, point: str) -> None:
+    """Do what is asked for at this point: the first process that takes the file away does it."""
+    file = FOLDER / "point"
+    try:
+        written = file.stat().st_mtime_ns
+        asked = orjson.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return
+    if asked["point"] != point or not role.startswith(asked["role"]):
+        return
+    _hits[written, point] = _hits.get((written, point), 0) + 1
+    if _hits[written, point] <= asked.get("skip", 0):
+        return
+    try:
+        file.unlink()
+    except OSError:
+        return
+    with (FOLDER / "struck").open("ab") as out:
+        out.write(orjson.dumps({"point": point, "role": role, "pid": os.getpid(), "at_ns": time.time_ns()}) + b"\n")  # noqa: TID251
+    os.kill(os.getpid(), signal.SIGSTOP if asked["do"] == "stop" else signal.SIGKILL)
+
+
+def install(role: str) -> None:
+    """Put the points where they belong. A name that is gone from the product fails here, loudly."""
+    from messaging import offsets, outbox, relay
+
+    _after(outbox, "write", role, "after-outbox")
+    _after(relay, "_send", role, "mid-relay")
+    _after(offsets, "advance", role, "mid-batch")
+    if role == "delivery-send":
+        _sender(role)
+    elif role == "delivery-plan":
+        from delivery.loops import eraser, reaper
+        from delivery.store import gates, halts
+
+        _after(eraser, "_erase_batch", role, "mid-erasure")
+        _after(halts, "settle_sequences", role, "in-halter", when=bool)
+        _after(halts, "settle_contacts", role, "in-halter", when=bool)
+        _after(reaper, "reap", role, "in-reaper")
+        _after(gates, "save", role, "after-closing")
+    elif role == "enrollment-run":
+        from enrollment.handlers import erasure
+
+        _after(erasure, "erase_some", role, "mid-erasure")
+    elif role == "sequences-run":
+        from sequences.handlers import erasures
+
+        _after(erasures, "erase_some", role, "mid-erasure")
+
+
+def _sender(role: str) -> None:
+    from delivery.loops import booker
+    from delivery.loops.control import Control
+    from delivery.loops.sender import Sender
+    from delivery.store import claiming
+
+    _after(claiming, "claim", role, "before-claim-commit", when=bool)
+    _before(Sender, "_take", role, "after-claim", when=lambda _self, rows, _from: bool(rows))
+    _before(Sender, "_end", role, "after-send")
+    _before(booker, "book", role, "before-result", when=lambda _conn, bookings: bool(bookings))
+    _after(booker, "book", role, "after-result")
+    lane_open = Control.lane_open
+
+    def looked(self: Control, lane: str) -> bool:
+        found = lane_open(self, lane)
+        if found:
+            hit(role, "before-first-byte")
+        return found
+
+    Control.lane_open = looked  # type: ignore[method-assign]
+
+
+def _after(
+    owner: Any, name: str, role: str, point: str, *, when: Callable[[Any], object] = lambda _result: True
+) -> None:
+    kept: Callable[..., Awaitable[Any]] = getattr(owner, name)
+
+    @wraps(kept)
+    async def struck(*args: Any, **kwargs: Any) -> Any:
+        result = await kept(*args, **kwargs)
+        if when(result):
+            hit(role, point)
+        return result
+
+    setattr(owner, name, struck)
+
+
+def _before(owner: Any, name: str, role: str, point: str, *, when: Callable[..., object] = lambda *_: True) -> None:
+    kept: Callable[..., Any] = getattr(owner, name)
+
+    @wraps(kept)
+    def struck(*args: Any, **kwargs: Any) -> Any:
+        if when(*args):
+            hit(role, point)
+        return kept(*args, **kwargs)
+
+    setattr(owner, name, struck)

@@ -1,0 +1,139 @@
+"""Bugs planted in service processes, each with the fault that brings it to light: the checker must name its promise."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.clock import sleep
+
+from tests.faults.scene import Outcome, Play, Scene, play
+from tests.faults.scenes import freezing, network, records, sinks
+from tests.faults.scenes.freezing import pause_all, resume_all
+from tests.faults.stage import Stage
+
+REST_SECONDS_MAX: Final = 15.0
+"""What a bug has lost never comes to rest."""
+
+Fault = Callable[[Play], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A bug, the promise that it breaks, and what happens meanwhile."""
+
+    name: str
+    invariant: str
+    what: str
+    fault: Fault
+    load_seconds: float = 6.0
+
+
+@dataclass(frozen=True)
+class FoundOut:
+    """What the checker said."""
+
+    planted: Planted
+    outcome: Outcome
+
+    @property
+    def broken(self) -> list[str]:
+        return [name for name, found in self.outcome.verdict.items() if found]
+
+    @property
+    def named(self) -> bool:
+        return self.planted.invariant in self.broken
+
+    @property
+    def sentence(self) -> str:
+        found = self.outcome.verdict[self.planted.invariant]
+        return str(found[0]) if found else ""
+
+
+async def find(planted: Planted, stage: Stage, *, seed: int) -> FoundOut:
+    """Play with the bug, judge, and take it away again."""
+    scene = Scene(
+        planted.name,
+        planted.what,
+        planted.fault,
+        load_seconds=planted.load_seconds,
+        rest_seconds_max=REST_SECONDS_MAX,
+    )
+    await stage.plant(planted.name)
+    try:
+        return FoundOut(planted, await play(scene, stage, seed=seed))
+    finally:
+        await stage.heal()
+        await stage.plant(None)
+
+
+async def nothing(play: Play) -> None:
+    """The load is enough."""
+    await sleep(3.0)
+
+
+async def pauses(play: Play) -> None:
+    """Everything is paused for a while, with things due in it."""
+    await pause_all(play)
+    await sleep(2.0)
+    await resume_all(play)
+
+
+async def mails_die(play: Play) -> None:
+    """Senders are killed when a mail has left."""
+    for _ in range(3):
+        play.stage.point("after-send", "delivery-send", skip=play.chance.randrange(3))
+        await play.stage.struck()
+
+
+async def replayed_late(play: Play) -> None:
+    """Commands that were answered are read again."""
+    for schema in ("sequences", "enrollment"):
+        await play.stage.conn.execute(
+            f"update {schema}.consumer_offset set next_offset = 0 where topic like '%commands'"
+        )
+    await sleep(3.0)
+
+
+PLANTED: Final = {
+    one.name: one
+    for one in (
+        Planted("offset-before-work", "I1", "the offset is committed before the work, which a crash loses", nothing),
+        Planted("gate-ignored", "I2", "senders pass over closed gates", pauses),
+        Planted(
+            "lease-not-checked",
+            "I2",
+            "a frozen sender sends what it had claimed, whatever the time",
+            freezing.at_point("after-claim", "delivery-send", "sender-x"),
+            load_seconds=14.0,
+        ),
+        Planted("entry-not-closed", "I2", "who enrolls enters paused sequences", pauses),
+        Planted(
+            "deaf-senders",
+            "I2b",
+            "senders do not mind that stops are not heard",
+            network.link("kafka", mode="hold", seconds=8.0, deaf="Kafka did not answer"),
+            load_seconds=11.0,
+        ),
+        Planted(
+            "key-per-attempt",
+            "I3",
+            "each attempt has a key of its own",
+            sinks.rule("accept_and_drop_answer", channels=("webhook",)),
+        ),
+        Planted("mail-sent-again", "I3", "a mail in doubt is sent again without a word", mails_die, load_seconds=9.0),
+        Planted("clock-ahead", "I4", "senders claim what is due in a moment", nothing),
+        Planted(
+            "result-not-by-token",
+            "I5",
+            "a sender whose claim was over writes its result",
+            freezing.at_point("before-result", "delivery-send", "sender-x"),
+            load_seconds=14.0,
+        ),
+        Planted("order-of-outbox", "I6", "the relay publishes a batch from its end", nothing),
+        Planted("shift-forgotten", "I7", "a pause does not shift what waits", pauses),
+        Planted("rows-left", "I8", "a queue keeps what is done", nothing),
+        Planted("bytes-dropped", "I9", "quarantine loses a byte", records.poisoned, load_seconds=9.0),
+        Planted("definition-kept", "I10", "an erasure passes over a table", nothing, load_seconds=9.0),
+        Planted("inbox-off", "I11", "what was handled is handled again", replayed_late),
+    )
+}

@@ -1,0 +1,99 @@
+"""The table of scenes and promises, row by row as they are played."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from testkit.checker import INVARIANTS
+
+from tests.faults.planted import FoundOut
+from tests.faults.scene import Outcome
+
+SHOWN_MAX: Final = 3
+
+
+@dataclass
+class Report:
+    """Says each scene when it is over, and all of them at the end."""
+
+    console: Console
+    seed: int
+    kept: Path
+    outcomes: list[Outcome] = field(default_factory=list)
+    planted: list[FoundOut] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def say(self, what: str) -> None:
+        """What goes on."""
+        self.console.print(f"[dim]{what}[/dim]")
+
+    def played(self, outcome: Outcome) -> None:
+        """One row."""
+        self.outcomes.append(outcome)
+        sends = sum(one.accepted for one in outcome.history.arrivals)
+        word = "[red]BROKEN[/red]" if outcome.broken else "[green]held[/green]"
+        self.console.print(
+            f"{word}  {outcome.scene.name:<26} {outcome.seconds:5.1f} s  {sends:>5} arrivals  "
+            f"{len(outcome.history.clients):>4} commands  [dim]{'; '.join(outcome.told[:8])}[/dim]"
+        )
+        if outcome.late:
+            late = [one.seconds for one in outcome.late]
+            self.console.print(f"        {len(late)} sends of frozen processes, at most {max(late):.3f} s late")
+        if outcome.left:
+            self.console.print(f"        [red]not at rest: {outcome.left}[/red]")
+        for broken in outcome.verdict.values():
+            for one in broken[:SHOWN_MAX]:
+                self.console.print(f"        [red]{one}[/red]", soft_wrap=True)
+        if outcome.broken:
+            folder = self.kept / f"{outcome.scene.name}-{outcome.seed}"
+            self.console.print(f"        judge it again: python -m testkit.checker {folder}", soft_wrap=True)
+            self.console.print(
+                f'        play it again: make faults ARGS="--scene {outcome.scene.name} --seed {self.seed}"'
+            )
+
+    def found(self, found: FoundOut) -> None:
+        """Whether a planted bug was found."""
+        self.planted.append(found)
+        word = "[green]found[/green]" if found.named else "[red]NOT FOUND[/red]"
+        sentence = found.sentence or f"only {', '.join(found.broken) or 'nothing'} was broken"
+        self.console.print(
+            f"{word}  {found.planted.name:<26} {found.outcome.seconds:5.1f} s  {sentence} "
+            f"[dim]{'; '.join(found.outcome.told[:8])}[/dim]",
+            soft_wrap=True,
+        )
+
+    def failed(self, name: str, error: BaseException) -> None:
+        """A scene that could not be played to its end."""
+        self.failures.append(name)
+        self.console.print(f"[red]FAILED[/red]  {name}: {type(error).__name__}: {error}", soft_wrap=True)
+        if isinstance(error, BaseExceptionGroup):
+            for one in error.exceptions:
+                self.console.print(f"        {type(one).__name__}: {one}", soft_wrap=True)
+
+    def end(self) -> int:
+        """All of it as tables; the exit code."""
+        if self.outcomes:
+            table = Table("scene", "s", "arrivals", *INVARIANTS, "late", title="violations, by scene and promise")
+            for outcome in self.outcomes:
+                counts = [_count(len(broken)) for broken in outcome.verdict.values()]
+                name = f"[red]{outcome.scene.name}[/red]" if outcome.broken else outcome.scene.name
+                arrivals = str(sum(one.accepted for one in outcome.history.arrivals))
+                table.add_row(name, f"{outcome.seconds:.0f}", arrivals, *counts, str(len(outcome.late) or ""))
+            self.console.print(table)
+        if self.planted:
+            table = Table("planted bug", "breaks", "found", title="planted bugs")
+            for found in self.planted:
+                named = "[green]yes[/green]" if found.named else "[red]no[/red]"
+                table.add_row(found.planted.name, found.planted.invariant, named)
+            self.console.print(table)
+        bad = [one.scene.name for one in self.outcomes if one.broken]
+        bad += [one.planted.name for one in self.planted if not one.named]
+        bad += self.failures
+        self.console.print(f"[red]BROKEN: {', '.join(bad)}[/red]" if bad else "[green]every promise held[/green]")
+        return 1 if bad else 0
+
+
+def _count(number: int) -> str:
+    return f"[red]{number}[/red]" if number else "[dim]0[/dim]"

@@ -1,0 +1,151 @@
+"""A scene: users at work, one thing that breaks, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from chassis.clock import monotonic, new_id, sleep, utc_now
+from sluice import Sluice
+from testkit.checker import History, Violation, judge
+from testkit.checker.facts import Facts
+from testkit.checker.history import Found, Run
+from testkit.checker.invariants.stops import Late, residue
+
+from tests.faults import collect, rest
+from tests.faults.stage import Stage
+from tests.faults.workload import Workload
+
+WARM_SECONDS: Final = 1.5
+LOAD_SECONDS: Final = 8.0
+
+
+@dataclass
+class Play:
+    """One scene as it is being played."""
+
+    stage: Stage
+    workload: Workload
+    sluice: Sluice
+    chance: random.Random
+    found: list[Found] = field(default_factory=list)
+    """What `after` looked for."""
+
+
+Fault = Callable[[Play], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What breaks while users are at work."""
+
+    name: str
+    what: str
+    """One sentence for the table."""
+    fault: Fault
+    load_seconds: float = LOAD_SECONDS
+    pace: float = 1.0
+    sink_lag_seconds: float = 0.0
+    booking_lag_seconds: float = 1.0
+    rest_seconds_max: float = rest.REST_SECONDS_MAX
+    after: Fault | None = None
+    """What is done when all is at rest, before it is judged."""
+
+
+@dataclass
+class Outcome:
+    """What came of a scene."""
+
+    scene: Scene
+    seed: int
+    seconds: float
+    history: History
+    verdict: dict[str, list[Violation]]
+    left: dict[str, int]
+    """What was still to be done when it should have been at rest."""
+    late: list[Late] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def broken(self) -> bool:
+        return bool(self.left) or any(self.verdict.values())
+
+    @property
+    def first(self) -> Violation | None:
+        return min((one for found in self.verdict.values() for one in found), default=None)
+
+
+async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = None) -> Outcome:
+    """Play it on a stage that is well, and leave that well; the history of one that broke a promise is kept."""
+    started = monotonic()
+    stage.forget()
+    prefix = f"f{seed}-{new_id()[:6]}"
+    at = stage.stack.addresses
+    async with Sluice(at.kafka, actor="faults", source="faults") as sluice:
+        before = await rest.sizes(stage.conn)
+        marks = await collect.mark(at.kafka, at.sink_file)
+        began = utc_now()
+        workload = Workload(sluice, prefix, seed, stage.sink_http, pace=scene.pace)
+        await workload.prepare()
+        playing = Play(stage, workload, sluice, random.Random(f"{seed}:{scene.name}"))
+        await _together(playing, scene)
+        left = await rest.until_rest(stage.conn, sluice, prefix, seconds_max=scene.rest_seconds_max)
+        if scene.after is not None and not left:
+            await scene.after(playing)
+        after = await rest.sizes(stage.conn)
+        ended = utc_now()
+        run = Run(
+            name=scene.name,
+            seed=seed,
+            began=began,
+            ended=ended,
+            frozen=tuple(stage.frozen),
+            deaf=tuple(stage.deaf),
+            sink_lag_seconds=scene.sink_lag_seconds,
+            booking_lag_seconds=scene.booking_lag_seconds,
+            sizes={table: (before[table], after[table]) for table in before},
+            canaries=workload.canaries,
+            found=tuple(playing.found),
+        )
+        history = await _gather(stage, workload, run, marks)
+    verdict = await asyncio.to_thread(judge, history)
+    late = await asyncio.to_thread(lambda: residue(Facts(history)))
+    outcome = Outcome(scene, seed, monotonic() - started, history, verdict, left, late, list(stage.told))
+    if kept is not None and outcome.broken:
+        await asyncio.to_thread(history.write, kept / f"{scene.name}-{seed}")
+    return outcome
+
+
+async def _together(playing: Play, scene: Scene) -> None:
+    """Users at work, and the fault; whatever it leaves behind is taken away."""
+    working = asyncio.create_task(playing.workload.run(scene.load_seconds))
+    try:
+        await sleep(WARM_SECONDS)
+        await scene.fault(playing)
+        await playing.stage.heal()
+        await working
+    finally:
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
+        await playing.stage.heal()
+
+
+async def _gather(stage: Stage, workload: Workload, run: Run, marks: collect.Marks) -> History:
+    at = stage.stack.addresses
+    records = await collect.records(at.kafka, marks)
+    gone = [sequence_id for sequence_id in workload.canaries if sequence_id not in workload.sequences]
+    words = [workload.canaries[one] for one in gone]
+    found = (*run.found, *await collect.canaries(stage.conn, words))
+    return History(
+        run=replace(run, found=found),
+        clients=tuple(workload.asked),
+        arrivals=collect.arrivals(at.sink_file, marks),
+        records=records,
+        rows=await collect.rows(stage.conn, workload.prefix),
+    )

@@ -1,0 +1,36 @@
+"""The services' wall clocks are wrong; the database's is right."""
+
+from typing import Final
+
+from chassis.clock import sleep
+
+from tests.faults.scene import Play, Scene
+
+ROLES: Final = ("sequences-run", "enrollment-run", "delivery-plan", "delivery-send", "console-run")
+HOUR: Final = 3_600.0
+
+
+async def ahead(play: Play) -> None:
+    """All by an hour."""
+    play.stage.clocks(dict.fromkeys(ROLES, HOUR))
+    await sleep(5.0)
+
+
+async def behind(play: Play) -> None:
+    """All by an hour."""
+    play.stage.clocks(dict.fromkeys(ROLES, -HOUR))
+    await sleep(5.0)
+
+
+async def apart(play: Play) -> None:
+    """Each by another hour, jumping back and forth every half second."""
+    for _ in range(10):
+        play.stage.clocks({role: play.chance.uniform(-HOUR, HOUR) for role in ROLES})
+        await sleep(0.5)
+
+
+SCENES: Final = (
+    Scene("clocks-ahead", "the services' wall clocks are an hour ahead", ahead),
+    Scene("clocks-behind", "the services' wall clocks are an hour behind", behind),
+    Scene("clocks-jumping", "each service's wall clock jumps by up to an hour, twice a second", apart),
+)

@@ -1,0 +1,113 @@
+"""Postgres: away, short of everything, in the way."""
+
+import asyncio
+import signal
+from contextlib import suppress
+from typing import Final
+
+import asyncpg
+from chassis.clock import sleep
+from testkit.database import sluice_url
+
+from tests.faults.scene import Play, Scene
+from tests.faults.stage import Connection
+
+HELD_SECONDS: Final = 4.0
+APPLICATIONS: Final = "('delivery-send', 'delivery-plan', 'enrollment', 'sequences', 'console')"
+
+
+async def restarted(play: Play) -> None:
+    """A fast shutdown, and back."""
+    play.stage.kill("postgres", signal.SIGINT)
+    await sleep(1.0)
+    await play.stage.ready("postgres")
+
+
+async def killed(play: Play) -> None:
+    """kill -9 of the server, which recovers from its log."""
+    play.stage.kill("postgres", signal.SIGKILL)
+    await sleep(1.0)
+    await play.stage.ready("postgres")
+
+
+async def terminated(play: Play) -> None:
+    """Every backend of the services is ended, again and again."""
+    for _ in range(8):
+        await play.stage.conn.execute(
+            f"select pg_terminate_backend(pid) from pg_stat_activity where application_name in {APPLICATIONS}"
+        )
+        await sleep(0.5)
+
+
+async def exhausted(play: Play) -> None:
+    """No connection is left, and those that there were are gone."""
+    held: list[Connection] = []
+    url = sluice_url(play.stage.stack.addresses.postgres_admin_url)
+    try:
+        with suppress(asyncpg.TooManyConnectionsError):
+            while len(held) < 250:
+                held.append(await asyncpg.connect(url))
+        await terminated_once(play)
+        with suppress(asyncpg.TooManyConnectionsError):
+            while len(held) < 250:
+                held.append(await asyncpg.connect(url))
+        await sleep(HELD_SECONDS)
+    finally:
+        await asyncio.gather(*(one.close() for one in held))
+
+
+async def terminated_once(play: Play) -> None:
+    """The backends of the services, once."""
+    await play.stage.conn.execute(
+        f"select pg_terminate_backend(pid) from pg_stat_activity where application_name in {APPLICATIONS}"
+    )
+
+
+async def locked(play: Play) -> None:
+    """Somebody holds the tables that everything needs, while locks are given up after 300 ms."""
+    conn = play.stage.conn
+    for role in ("delivery_app", "enrollment_app", "sequences_app"):
+        await conn.execute(f"alter role {role} set lock_timeout = '300ms'")
+    await terminated_once(play)
+    try:
+        for table in ("delivery.pending", "enrollment.enrollment", "delivery.gate", "sequences.sequence"):
+            async with conn.transaction():
+                await conn.execute(f"lock table {table} in access exclusive mode")
+                await sleep(HELD_SECONDS / 4)
+    finally:
+        for role in ("delivery_app", "enrollment_app", "sequences_app"):
+            await conn.execute(f"alter role {role} reset lock_timeout")
+        await terminated_once(play)
+
+
+async def snapshot(play: Play) -> None:
+    """A report holds its snapshot for the whole time."""
+    async with play.stage.conn.transaction(isolation="repeatable_read"):
+        await play.stage.conn.fetchval("select count(*) from delivery.pending")
+        await sleep(9.0)
+
+
+async def cancelled(play: Play) -> None:
+    """Statements are cancelled as a time-out does it, in the middle."""
+    for _ in range(12):
+        await play.stage.conn.execute(
+            "select pg_cancel_backend(pid) from pg_stat_activity "
+            f"where application_name in {APPLICATIONS} and state = 'active'"
+        )
+        await sleep(0.3)
+
+
+SCENES: Final = (
+    Scene("postgres-restart", "Postgres is restarted", restarted),
+    Scene("postgres-killed", "kill -9 of Postgres, which recovers", killed, load_seconds=10.0),
+    Scene("backends-terminated", "every backend of the services is terminated, eight times", terminated),
+    Scene("statements-cancelled", "statements are cancelled in the middle", cancelled),
+    Scene("connections-exhausted", "no connection is left for 4 s", exhausted),
+    Scene(
+        "lock-timeouts",
+        "tables are locked for seconds, locks are given up after 300 ms",
+        locked,
+        booking_lag_seconds=3.0,
+    ),
+    Scene("old-snapshot", "a report holds a snapshot for the whole run", snapshot, load_seconds=11.0),
+)

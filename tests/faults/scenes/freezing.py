@@ -1,0 +1,101 @@
+"""SIGSTOP and back: what a frozen process does when it goes on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from chassis.clock import sleep
+from sluice_contracts.sequences import PauseSequence, ResumeSequence
+
+from tests.faults.scene import Play, Scene
+from tests.faults.stage import LEASE_SECONDS, MARGIN_SECONDS
+
+BEYOND_LEASE_SECONDS: Final = LEASE_SECONDS + MARGIN_SECONDS + 1.5
+
+
+async def briefly(play: Play) -> None:
+    """Everybody in turn, for one to three seconds."""
+    for name in ("sender-1", "delivery-plan", "enrollment", "sequences", "sender-2", "delivery-plan"):
+        await play.stage.freeze(name, play.chance.uniform(0.5, 2.0))
+
+
+async def senders_beyond_their_lease(play: Play) -> None:
+    """All claims run out while their owners stand still."""
+    await asyncio.gather(*(play.stage.freeze(f"sender-{n}", BEYOND_LEASE_SECONDS) for n in (1, 2)))
+
+
+async def readers_beyond_their_session(play: Play) -> None:
+    """The groups throw them out meanwhile."""
+    await asyncio.gather(*(play.stage.freeze(name, 8.0) for name in ("delivery-plan", "enrollment", "sequences")))
+
+
+def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[None]]:
+    """Frozen at a point for longer than a lease, while everything is paused and resumed."""
+
+    async def fault(play: Play) -> None:
+        for _ in range(2):
+            play.stage.point(point, role, do="stop", skip=play.chance.randrange(8))
+            thawing = asyncio.create_task(play.stage.thaw_struck(process, BEYOND_LEASE_SECONDS))
+            await sleep(0.5)
+            await pause_all(play)
+            await thawing
+            await resume_all(play)
+
+    return fault
+
+
+async def pause_all(play: Play) -> None:
+    """Every sequence that stays."""
+    await asyncio.gather(*(play.workload.ask(PauseSequence(sequence_id=one)) for one in play.workload.sequences))
+
+
+async def resume_all(play: Play) -> None:
+    """Every sequence that stays; where one runs already, that is said."""
+    await asyncio.gather(*(play.workload.ask(ResumeSequence(sequence_id=one)) for one in play.workload.sequences))
+
+
+SCENES: Final = (
+    Scene("freeze-briefly", "SIGSTOP of each process in turn for 0.5-2 s", briefly, load_seconds=12.0),
+    Scene(
+        "freeze-senders",
+        f"SIGSTOP of all senders for {BEYOND_LEASE_SECONDS:.0f} s, longer than a lease",
+        senders_beyond_their_lease,
+        load_seconds=10.0,
+    ),
+    Scene(
+        "freeze-readers",
+        "SIGSTOP of all services that read for 8 s, longer than their sessions",
+        readers_beyond_their_session,
+        load_seconds=10.0,
+    ),
+    Scene(
+        "freeze-before-first-byte",
+        "SIGSTOP of a sender between its last look and the first byte, beyond its lease, while all is paused",
+        at_point("before-first-byte", "delivery-send", "sender-x"),
+        load_seconds=16.0,
+    ),
+    Scene(
+        "freeze-after-claim",
+        "SIGSTOP of a sender with a claim in hand, beyond its lease, while all is paused",
+        at_point("after-claim", "delivery-send", "sender-x"),
+        load_seconds=16.0,
+    ),
+    Scene(
+        "freeze-before-result",
+        "SIGSTOP of a sender before it writes results, beyond its lease, while all is paused",
+        at_point("before-result", "delivery-send", "sender-x"),
+        load_seconds=16.0,
+    ),
+    Scene(
+        "freeze-mid-relay",
+        "SIGSTOP of a relay between Kafka's acknowledgement and the outbox",
+        at_point("mid-relay", "delivery-plan", "delivery-plan"),
+        load_seconds=16.0,
+    ),
+    Scene(
+        "freeze-after-closing",
+        "SIGSTOP of the planner inside the transaction that closes a gate",
+        at_point("after-closing", "delivery-plan", "delivery-plan"),
+        load_seconds=16.0,
+    ),
+)

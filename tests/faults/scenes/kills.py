@@ -1,0 +1,76 @@
+"""`kill -9` of each process at named points, and at random; stops one after the other."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from chassis.clock import sleep
+
+from tests.faults.inject.points import POINTS
+from tests.faults.scene import Play, Scene
+from tests.faults.stage import READERS, SENDERS, SERVICES
+
+ROLES: Final = {
+    "before-claim-commit": ("delivery-send",),
+    "after-claim": ("delivery-send",),
+    "after-send": ("delivery-send",),
+    "before-result": ("delivery-send",),
+    "after-result": ("delivery-send",),
+    "after-outbox": ("enrollment-run", "delivery-plan", "sequences-run"),
+    "mid-relay": ("delivery-plan", "enrollment-run", "sequences-run"),
+    "mid-batch": ("delivery-plan", "enrollment-run", "sequences-run"),
+    "mid-erasure": ("delivery-plan", "enrollment-run", "sequences-run"),
+    "in-halter": ("delivery-plan",),
+    "in-reaper": ("delivery-plan",),
+    "after-closing": ("delivery-plan",),
+}
+"""In which processes each point is struck, one after the other."""
+TIMES_OF_ONE: Final = 2
+
+
+def at_point(point: str) -> Callable[[Play], Awaitable[None]]:
+    """Have each of its processes killed there; where there is but one, twice."""
+
+    async def fault(play: Play) -> None:
+        roles = ROLES[point]
+        if point == "in-reaper":  # somebody must leave a claim behind
+            play.stage.kill("sender-1")
+            play.stage.kill("sender-2")
+        for role in roles if len(roles) > 1 else roles * TIMES_OF_ONE:
+            play.stage.point(point, role, skip=play.chance.randrange(4) if len(roles) == 1 else 0)
+            await play.stage.struck()
+
+    return fault
+
+
+async def at_random(play: Play) -> None:
+    """One process after the other, whichever."""
+    for _ in range(7):
+        play.stage.kill(play.chance.choice(SERVICES))
+        await sleep(play.chance.uniform(0.3, 1.5))
+
+
+async def all_at_once(play: Play) -> None:
+    """As when the machine loses its power, but for Kafka and Postgres."""
+    for name in SERVICES:
+        play.stage.kill(name)
+    await sleep(2.0)
+
+
+async def rolling(play: Play) -> None:
+    """Each is stopped in order and comes back, under load."""
+    for name in (*READERS, *(f"sender-{number}" for number in range(1, SENDERS + 1))):
+        await play.stage.restart(name)
+
+
+async def nothing(play: Play) -> None:
+    """The same load, undisturbed."""
+    await sleep(3.0)
+
+
+SCENES: Final = (
+    Scene("no-fault", "nothing breaks: what the other scenes are compared with", nothing),
+    *(Scene(f"kill-{point}", f"kill -9 where {POINTS[point]}", at_point(point)) for point in ROLES),
+    Scene("kill-random", "kill -9 of seven processes, one after the other, at random moments", at_random),
+    Scene("kill-all", "kill -9 of every service at once", all_at_once),
+    Scene("rolling-stops", "each process is stopped in order and comes back, under load", rolling, load_seconds=12.0),
+)

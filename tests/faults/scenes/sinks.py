@@ -1,0 +1,49 @@
+"""The receivers misbehave."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from chassis.clock import sleep
+
+from tests.faults.scene import Play, Scene
+
+SECONDS: Final = 4.0
+
+
+def rule(
+    mode: str, *, share: float = 0.5, channels: tuple[str, ...] = ("webhook", "smtp"), **more: Any
+) -> Callable[[Play], Awaitable[None]]:
+    """So large a share of all messages for some seconds."""
+
+    async def fault(play: Play) -> None:
+        for channel in channels:
+            await play.stage.sink(channel, mode, probability=share, **more)
+        await sleep(SECONDS)
+
+    return fault
+
+
+async def killed(play: Play) -> None:
+    """kill -9 of the sink, twice."""
+    for _ in range(2):
+        play.stage.kill("sink")
+        await sleep(2.0)
+
+
+SCENES: Final = (
+    Scene(
+        "sink-429",
+        "half of all webhooks are answered 429 with Retry-After",
+        rule("status", status=429, retry_after=1, channels=("webhook",)),
+    ),
+    Scene("sink-5xx", "every webhook is answered 503", rule("status", share=1.0, status=503, channels=("webhook",))),
+    Scene("sink-451", "half of all mails are put off (451)", rule("status", status=451, channels=("smtp",))),
+    Scene("sink-hangs", "a fifth of all messages gets no answer", rule("hang", share=0.2)),
+    Scene("sink-resets", "half of all connections are reset when the message is there", rule("reset")),
+    Scene(
+        "sink-drops-answer", "half of all messages are taken, and the answer is dropped", rule("accept_and_drop_answer")
+    ),
+    Scene("sink-slow", "every answer takes 1.5 s", rule("slow", share=1.0, delay_seconds=1.5)),
+    Scene("sink-refuses", "a tenth of all messages is refused for good", rule("refuse", share=0.1)),
+    Scene("sink-killed", "kill -9 of the sink", killed),
+)

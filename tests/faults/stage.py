@@ -1,0 +1,292 @@
+"""One running stack for all scenes: proxies before Kafka, Postgres and the sink, and hands to break each part."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import aiohttp
+import asyncpg
+import orjson
+from chassis.clock import monotonic, sleep, utc_now
+from devstack.identity import ProcessId
+from devstack.ports import Ports
+from devstack.stack import Stack, StackError
+from messaging import topics as provisioning
+from testkit.checker.history import Span
+from testkit.database import sluice_url
+from testkit.proxy import Network
+
+from tests.faults.inject import plants, points
+
+ROOT: Final = Path(__file__).parents[2]
+INJECT: Final = Path(__file__).parent / "inject"
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+SENDERS: Final = 2
+SERVICES: Final = ("sequences", "enrollment", "delivery-plan", "sender-1", "sender-2", "console")
+READERS: Final = ("sequences", "enrollment", "delivery-plan")
+LEASE_SECONDS: Final = 5.0
+MARGIN_SECONDS: Final = 0.5
+SETTINGS: Final = {
+    "SLUICE_LEASE_SECONDS_MAX": str(LEASE_SECONDS),
+    "SLUICE_LEASE_MARGIN_SECONDS": str(MARGIN_SECONDS),
+    "SLUICE_SEND_SECONDS_MAX": "2",
+    "SLUICE_UNKNOWN_WAIT_SECONDS": "1",
+    "SLUICE_BREAKER_REST_SECONDS": "2",
+    "SLUICE_BREAKER_REST_SECONDS_MAX": "3",
+    "SLUICE_SINK_KEEP_BODIES": "true",
+}
+"""A scene waits for leases, rests and policies: shorter ones than in production, in the same proportions."""
+KEPT: Final = {"cleanup.policy": "delete", "retention.ms": "86400000", "segment.ms": "604800000"}
+"""Every record is needed at the end; the scenes of erasure have topics forget when they are through."""
+READY_SECONDS_MAX: Final = 60.0
+STRUCK_SECONDS_MAX: Final = 20.0
+LINKS: Final = ("kafka", "postgres-sequences", "postgres-enrollment", "postgres-delivery", "sink-http", "sink-smtp")
+
+
+@dataclass
+class Stage:
+    """What scenes break. `frozen` and `deaf` are what the checker must know of it."""
+
+    stack: Stack
+    network: Network
+    conn: Connection
+    folder: Path
+    sink_http: str
+    """Through its proxy: what definitions name."""
+    frozen: list[Span] = field(default_factory=list)
+    deaf: list[Span] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    """What was done, for the report."""
+
+    # -- processes
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """A signal; a process that is not there just now is passed over."""
+        with suppress(StackError):
+            self.stack.kill(name, number)
+            self.told.append(f"{signal.Signals(number).name} {name}")
+
+    async def freeze(self, name: str, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        try:
+            process = await asyncio.to_thread(self.stack.kill, name, signal.SIGSTOP)
+        except StackError:
+            return
+        since = utc_now()
+        await sleep(seconds)
+        self._thaw(name, process, since)
+
+    async def thaw_struck(self, name: str, seconds: float) -> int | None:
+        """After a point has frozen a process by itself: let it go on later; its pid."""
+        pid = await self.struck()
+        if pid is None:
+            return None
+        since = utc_now()
+        await sleep(seconds)
+        process = ProcessId.of(pid)
+        if process is not None:
+            self._thaw(name, process, since)
+        return pid
+
+    def _thaw(self, name: str, process: ProcessId, since: datetime) -> None:
+        self.frozen.append(Span(name, since, utc_now()))
+        process.send(signal.SIGCONT)
+        self.told.append(f"froze {name} for {(utc_now() - since).total_seconds():.1f} s")
+
+    def point(self, point: str, role: str, *, do: str = "kill", skip: int = 0) -> None:
+        """Have the first process of a role that comes to a point be killed (or frozen) there, once."""
+        assert point in points.POINTS, point
+        (self.folder / "struck").unlink(missing_ok=True)
+        self._put("point", {"point": point, "role": role, "do": do, "skip": skip})
+
+    async def struck(self, *, seconds_max: float = STRUCK_SECONDS_MAX) -> int | None:
+        """Wait until that has happened; the pid, or None where nothing came there in time."""
+        deadline = monotonic() + seconds_max
+        while not (self.folder / "struck").exists():
+            if monotonic() > deadline:
+                (self.folder / "point").unlink(missing_ok=True)
+                self.told.append("nothing came to the point")
+                return None
+            await sleep(0.05)
+        found = orjson.loads((self.folder / "struck").read_bytes().splitlines()[-1])
+        self.told.append(f"{found['point']} in {found['role']}")
+        (self.folder / "struck").unlink(missing_ok=True)
+        return int(found["pid"])
+
+    async def plant(self, name: str | None) -> None:
+        """Start the processes that a plant is for anew, with it (None: without any)."""
+        before = (self.folder / "plant").read_text() if (self.folder / "plant").exists() else name
+        (self.folder / "plant").unlink(missing_ok=True)
+        if name is not None:
+            assert name in plants.PLANTS, name
+            (self.folder / "plant").write_text(name)
+        roles = plants.PLANTS[name or str(before)][0] if name or before else ()
+        await self.restart(*(one for one in SERVICES if _role(one) in roles))
+
+    async def restart(self, *names: str) -> None:
+        """Stop them in order, and wait until they are back."""
+        before = {one.name: one.pid for one in self.stack.processes()}
+        for name in names:
+            self.kill(name, signal.SIGTERM)
+        await self.ready(*names, but=before)
+
+    async def ready(self, *names: str, but: Mapping[str, int | None] | None = None) -> None:
+        """Wait until these (default: all) are ready, with other pids than those of before."""
+        deadline = monotonic() + READY_SECONDS_MAX
+        while True:
+            found = {one.name: one for one in await asyncio.to_thread(self.stack.processes)}
+            wanted = names or [one for one in found if one != "supervisor"]
+            left = [
+                name
+                for name in wanted
+                if name not in found or found[name].state != "ready" or (but or {}).get(name, -1) == found[name].pid
+            ]
+            if not left:
+                return
+            if monotonic() > deadline:
+                raise StackError(f"not ready again after {READY_SECONDS_MAX:.0f} s: {', '.join(left)}")
+            await sleep(0.1)
+
+    # -- clocks, sinks, the network
+
+    def clocks(self, seconds: Mapping[str, float]) -> None:
+        """Set the wall clocks of roles ahead (or back)."""
+        self._put("clock", dict(seconds))
+
+    async def sink(self, channel: str, mode: str, **more: Any) -> None:
+        """A rule for what the sink does from now on."""
+        rule = {"channel": channel, "mode": mode, **more}
+        where = f"{self.stack.addresses.sink_http}/_sink/behaviour"
+        async with aiohttp.ClientSession() as session, session.post(where, json=rule) as answer:
+            assert answer.status == 200, await answer.text()
+
+    async def heal(self) -> None:
+        """All faults off, and every process there."""
+        for name in ("point", "clock"):
+            (self.folder / name).unlink(missing_ok=True)
+        for link in LINKS:
+            await self.network.set(link, "pass")
+        for process in self.stack.processes():
+            if process.id is not None and process.name != "supervisor":
+                process.id.send(signal.SIGCONT)
+        await self.ready()
+        where = f"{self.stack.addresses.sink_http}/_sink/behaviour"
+        async with aiohttp.ClientSession() as session, session.delete(where) as answer:
+            assert answer.status == 200
+        await self.reconnect()
+
+    async def reconnect(self) -> None:
+        """The database may have been away."""
+        deadline = monotonic() + READY_SECONDS_MAX
+        while True:
+            try:
+                await self.conn.fetchval("select 1")
+                return
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                if monotonic() > deadline:
+                    raise
+            await sleep(0.1)
+            with suppress(asyncpg.PostgresError, OSError):
+                self.conn = await asyncpg.connect(sluice_url(self.stack.addresses.postgres_admin_url))
+
+    @asynccontextmanager
+    async def silence(self, what: str) -> AsyncIterator[None]:
+        """While this lasts no stop can be heard: sending must cease."""
+        since = utc_now()
+        yield
+        self.deaf.append(Span(what, since, utc_now()))
+
+    def forget(self) -> None:
+        """Of the scene before."""
+        self.frozen.clear()
+        self.deaf.clear()
+        self.told.clear()
+
+    def _put(self, name: str, value: Mapping[str, Any]) -> None:
+        partial = self.folder / f".{name}"
+        partial.write_bytes(orjson.dumps(value))
+        partial.replace(self.folder / name)
+
+
+def _role(process: str) -> str:
+    return {"delivery-plan": "delivery-plan", "delivery-receive": "delivery-receive"}.get(
+        process, "delivery-send" if process.startswith("sender") else f"{process}-run"
+    )
+
+
+@asynccontextmanager
+async def staged(say: Callable[[str], None] = lambda _: None) -> AsyncIterator[Stage]:
+    """The stack behind its proxies; everything is gone at the end."""
+    root = Path(tempfile.mkdtemp(prefix="sluice-faults-"))
+    folder = root / "injected"
+    folder.mkdir()
+    stack = Stack.at(root)
+    network: Network | None = None
+    conn: Connection | None = None
+    try:
+        stack.layout.prepare()
+        ports = {link: Ports(stack.layout)[f"through-{link}"] for link in LINKS}
+        say("starting Kafka and Postgres")
+        await asyncio.to_thread(stack.start, services=False, prepare=False, attached=True, kafka_through=ports["kafka"])
+        at = stack.addresses
+        targets = _targets(stack)
+        network = await Network.start({link: (ports[link], targets[link]) for link in LINKS})
+        conn = await asyncpg.connect(sluice_url(at.postgres_admin_url))
+        say("starting the services")
+        env = SETTINGS | {
+            "PYTHONPATH": os.pathsep.join([str(INJECT), str(ROOT)]),
+            "SLUICE_FAULTS": str(folder),
+            "SLUICE_FAULTS_WAYS": orjson.dumps(_ways(stack, ports)).decode(),
+        }
+        await asyncio.to_thread(stack.start, services=True, senders=SENDERS, env=env, attached=True)
+        await keep_everything(at.kafka)
+        yield Stage(stack, network, conn, folder, f"http://127.0.0.1:{ports['sink-http']}")
+    finally:
+        if conn is not None:
+            with suppress(Exception):
+                await conn.close()
+        if network is not None:
+            await network.stop()
+        await asyncio.to_thread(stack.stop)
+        stack.reset()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+async def keep_everything(kafka: list[str]) -> None:
+    """No topic forgets anything."""
+    specs = provisioning.load(ROOT / "deploy/kafka/topics.yaml", "local")
+    await provisioning.provision(kafka, [replace(one, config={**one.config, **KEPT}) for one in specs])
+
+
+def _targets(stack: Stack) -> dict[str, int]:
+    ports = Ports(stack.layout)
+    postgres = ports["postgres"]
+    return {
+        "kafka": stack.kafka_through,
+        "postgres-sequences": postgres,
+        "postgres-enrollment": postgres,
+        "postgres-delivery": postgres,
+        "sink-http": ports["sink"],
+        "sink-smtp": ports["sink-smtp"],
+    }
+
+
+def _ways(stack: Stack, ports: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """From which port each process is led to which."""
+    own = Ports(stack.layout)
+    ways: dict[str, dict[str, int]] = {"": {str(own["kafka"]): ports["kafka"]}}
+    for role in ("sequences-run", "enrollment-run", "delivery-plan", "delivery-send", "delivery-receive"):
+        ways[role] = {str(own["postgres"]): ports[f"postgres-{role.partition('-')[0]}"]}
+    ways["delivery-send"][str(own["sink-smtp"])] = ports["sink-smtp"]
+    return ways

@@ -1,0 +1,270 @@
+"""What users do, all at once and by a seed, for as long as a scene lasts; and what they asked and heard."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+import orjson
+from chassis.clock import monotonic, sleep, utc_now
+from sluice import AnswerTimeout, CommandRefused, Sluice, Unreachable
+from sluice.asking import Asker
+from sluice_contracts import envelope, topics
+from sluice_contracts.base import Command
+from sluice_contracts.contacts import ContactCreated
+from sluice_contracts.delivery import RestoreDelivery, SuspendDelivery
+from sluice_contracts.enrollment import EnrollContact, EnrollContacts, RemoveContact
+from sluice_contracts.sequences import (
+    DeleteSequence,
+    PauseSequence,
+    PublishSequence,
+    ResumeSequence,
+    SaveSequence,
+)
+from testkit.checker.history import Asked
+
+SOURCE: Final = "faults"
+TRY_SECONDS_MAX: Final = 6.0
+PATIENCE_SECONDS_MAX: Final = 90.0
+AGAIN_SECONDS: Final = 0.3
+CONTACTS: Final = 240
+CHUNK: Final = 8
+
+
+@dataclass
+class Kind:
+    """One sequence: its steps as (channel, delay), and what it is there for."""
+
+    name: str
+    steps: tuple[tuple[str, int], ...]
+    campaign: str | None = None
+    on_unknown: str = "assume_sent"
+    in_flight: str = "follow"
+
+
+KINDS: Final = (
+    Kind("hooks", (("webhook", 0), ("webhook", 1), ("webhook", 2))),
+    Kind("mails", (("email", 0), ("email", 2), ("email", 1))),
+    Kind("mixed", (("webhook", 1), ("email", 1), ("webhook", 2)), campaign="both"),
+    Kind("doubt", (("email", 0), ("webhook", 2)), on_unknown="retry", in_flight="pin"),
+    Kind("later", (("webhook", 2), ("webhook", 3)), campaign="both"),
+)
+
+
+@dataclass
+class Workload:
+    """Everything is written down in `asked`."""
+
+    sluice: Sluice
+    prefix: str
+    seed: int
+    sink_http: str
+    pace: float = 1.0
+    """How much more is enrolled than usual."""
+    asked: list[Asked] = field(default_factory=list)
+    canaries: dict[str, str] = field(default_factory=dict)
+    sequences: list[str] = field(default_factory=list)
+    """Those that stay."""
+    _number: int = 0
+    _deleted: int = 0
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _paused: set[str] = field(default_factory=set)
+    _suspended: bool = False
+
+    def __post_init__(self) -> None:
+        self._asker = Asker(self.sluice.transport, source=SOURCE, actor=None)
+        self.contacts = [f"{self.prefix}-c{number:03d}" for number in range(CONTACTS)]
+
+    # -- the course of it
+
+    async def prepare(self) -> None:
+        """Contacts, and sequences that run."""
+        writes = [await self._introduce(contact) for contact in self.contacts]
+        await asyncio.gather(*writes)
+        await asyncio.gather(*(self._launch(kind) for kind in KINDS))
+
+    async def run(self, seconds: float) -> None:
+        """Do it all for so long; then end it in order: nothing stays paused or suspended."""
+        actors = (
+            (self._import, 0.25 / self.pace),
+            (self._enroll, 0.12 / self.pace),
+            (self._remove, 0.4),
+            (self._pause, 0.8),
+            (self._edit, 1.5),
+            (self._suspend, 3.0),
+            (self._delete, 4.0),
+            (self._repeat, 1.0),
+        )
+        async with asyncio.TaskGroup() as group:
+            for actor, rest in actors:
+                group.create_task(self._keep(actor, rest))
+            await sleep(seconds)
+            self._stop.set()
+        await self.end()
+
+    async def end(self) -> None:
+        """Whatever was left paused or suspended goes on."""
+        for sequence_id in sorted(self._paused):
+            await self.ask(ResumeSequence(sequence_id=sequence_id))
+        if self._suspended:
+            await self.ask(RestoreDelivery(scope="channel:webhook"))
+        await self._asker.stop()
+
+    async def _keep(self, actor: Callable[[random.Random], Awaitable[None]], rest: float) -> None:
+        chance = random.Random(f"{self.seed}:{actor.__name__}")
+        while not self._stop.is_set():
+            await actor(chance)
+            await sleep(rest * chance.uniform(0.5, 1.5))
+
+    # -- what each does
+
+    async def _import(self, chance: random.Random) -> None:
+        sequence_id = chance.choice(self.sequences)
+        contacts = chance.sample(self.contacts, CHUNK)
+        command = EnrollContacts(sequence_id=sequence_id, contact_ids=contacts)
+        await self.ask(command, key=command.key_of(self._number))
+
+    async def _enroll(self, chance: random.Random) -> None:
+        await self.ask(
+            EnrollContact(sequence_id=chance.choice(self.sequences), contact_id=chance.choice(self.contacts))
+        )
+
+    async def _remove(self, chance: random.Random) -> None:
+        contact, where = chance.choice(self.contacts), chance.random()
+        scope: dict[str, Any] = {}
+        if where < 0.6:
+            scope = {"sequence_id": chance.choice(self.sequences), "allow_reentry": chance.random() < 0.5}
+        elif where < 0.8:
+            scope = {"campaign": f"{self.prefix}-both"}
+        await self.ask(RemoveContact(contact_id=contact, **scope))
+
+    async def _pause(self, chance: random.Random) -> None:
+        """Pause and, after a while, resume in each of the three ways."""
+        sequence_id = chance.choice(self.sequences)
+        self._paused.add(sequence_id)
+        await self.ask(PauseSequence(sequence_id=sequence_id, reason="for a moment"))
+        await sleep(chance.uniform(0.2, 1.5))
+        way = chance.choice(("shift", "shift", "send_now", "skip"))
+        admit = chance.choice((None, "qualifying"))
+        await self.ask(ResumeSequence(sequence_id=sequence_id, overdue=way, admit=admit))
+        self._paused.discard(sequence_id)
+
+    async def _edit(self, chance: random.Random) -> None:
+        """Other words, other delays, one step more at the end."""
+        kind = chance.choice(KINDS)
+        more = chance.choice((0, 1))
+        steps = (*kind.steps, ("webhook", 1)) if more else kind.steps
+        changed = replace(kind, steps=steps)
+        await self._launch(changed)
+
+    async def _suspend(self, chance: random.Random) -> None:
+        self._suspended = True
+        await self.ask(SuspendDelivery(scope="channel:webhook", reason="a look"))
+        await sleep(chance.uniform(0.3, 1.0))
+        await self.ask(RestoreDelivery(scope="channel:webhook"))
+        self._suspended = False
+
+    async def _delete(self, chance: random.Random) -> None:
+        """A sequence comes, is filled and goes while it is sent."""
+        kind = replace(chance.choice(KINDS[:3]), name=f"gone{self._deleted}", campaign=None)
+        self._deleted += 1
+        sequence_id = await self._launch(kind, stays=False)
+        command = EnrollContacts(sequence_id=sequence_id, contact_ids=chance.sample(self.contacts, 30))
+        await self.ask(command, key=command.key_of(0))
+        await sleep(chance.uniform(0.2, 1.2))
+        await self.ask(DeleteSequence(sequence_id=sequence_id))
+
+    async def _repeat(self, chance: random.Random) -> None:
+        """The same command again."""
+        if self.asked:
+            before = chance.choice(self.asked)
+            if before.kind == "command" and before.heard is not None:
+                await self._write_again(before)
+
+    async def _write_again(self, before: Asked) -> None:
+        document = envelope.Envelope(id=before.id, source=SOURCE, type=before.type, subject=before.key)
+        value = envelope.encode(document, _json(before.data))
+        try:
+            await (await self.sluice.transport.send(before.topic, key=before.key, value=value))
+        except Exception:
+            return
+
+    # -- sequences and contacts
+
+    async def _launch(self, kind: Kind, *, stays: bool = True) -> str:
+        sequence_id = f"{self.prefix}-{kind.name}"
+        await self.ask(SaveSequence(sequence_id=sequence_id, definition=self.definition(sequence_id, kind)))
+        await self.ask(PublishSequence(sequence_id=sequence_id, in_flight=kind.in_flight))
+        if stays and sequence_id not in self.sequences:
+            self.sequences.append(sequence_id)
+        return sequence_id
+
+    def definition(self, sequence_id: str, kind: Kind) -> dict[str, Any]:
+        """Each text holds the sequence's canary, and says what it is about."""
+        canary = self.canaries.setdefault(sequence_id, f"canary-{sequence_id}-x")
+        campaign: dict[str, Any] = {} if kind.campaign is None else {"campaign": f"{self.prefix}-{kind.campaign}"}
+        steps = [self._step(sequence_id, f"s{place}", *step, canary, kind) for place, step in enumerate(kind.steps)]
+        return {"name": f"{canary} {self._number}", "steps": steps, **campaign}
+
+    def _step(
+        self, sequence_id: str, step_id: str, channel: str, after: int, canary: str, kind: Kind
+    ) -> dict[str, Any]:
+        step: dict[str, Any] = {"step_id": step_id, "after": f"{after}s", "on_unknown": kind.on_unknown}
+        if channel == "email":
+            text = f"Hello {{{{ contact.id }}}} {canary}"
+            message: dict[str, Any] = {"channel": channel, "subject": f"{sequence_id}|{step_id}", "text": text}
+        else:
+            url = f"{self.sink_http}/webhook/{sequence_id}.{step_id}"
+            message = {"channel": channel, "url": url, "json": {"contact": "{{ contact.id }}", "note": canary}}
+        return {**step, "message": message}
+
+    async def _introduce(self, contact_id: str) -> Awaitable[object]:
+        contact = ContactCreated(
+            contact_id=contact_id,
+            state_version=1,
+            attributes={"first_name": "Ada"},
+            tags=[],
+            addresses={"email": f"{contact_id}@example.com"},
+            opted_out=False,
+        )
+        document = envelope.Envelope(id=f"{contact_id}:1", source=f"{SOURCE}/contacts", type=contact.TYPE)
+        value = envelope.encode(document, contact.to_json())
+        return await self.sluice.transport.send(topics.CONTACTS_EVENTS, key=contact_id, value=value)
+
+    # -- asking
+
+    async def ask(self, command: Command, *, key: str | None = None, kind: Any = "command") -> Mapping[str, Any] | None:
+        """Ask until it is answered, with the same id each time; what was heard."""
+        self._number += 1
+        number, place = f"{self.prefix}-{self._number}", key or command.key()
+        asked_at = utc_now()
+        heard: Mapping[str, Any] | None = None
+        deadline = monotonic() + PATIENCE_SECONDS_MAX
+        while heard is None and monotonic() < deadline:
+            try:
+                answered = await self._asker.ask(command, key=place, command_id=number, seconds_max=TRY_SECONDS_MAX)
+                heard = {"result": dict(answered.result)}
+            except CommandRefused as refused:
+                heard = {"code": refused.code}
+            except (AnswerTimeout, Unreachable):
+                await sleep(AGAIN_SECONDS)
+        data = command.model_dump(mode="json", exclude_none=True, by_alias=True)
+        heard_at = None if heard is None else utc_now()
+        self.asked.append(
+            Asked(SOURCE, number, command.TYPE, command.TOPIC, place, data, asked_at, heard_at, heard, kind)
+        )
+        return heard
+
+    @property
+    def latest(self) -> timedelta:
+        """How long the longest answer took."""
+        took = [one.heard_at - one.asked_at for one in self.asked if one.heard_at is not None]
+        return max(took, default=timedelta())
+
+
+def _json(data: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(data)
