@@ -50,14 +50,14 @@ select min(at) from (
     select min(p.due_active + g.clock_offset) as at
     from delivery.pending p join delivery.gate g using (sequence_id)
     where g.open and p.token is null and p.lane is not null and p.lane not like 'withheld:%'
-        and p.due_active > $1 - g.clock_offset
+        and p.due_active > $1::timestamptz - g.clock_offset
     union all
     select min(r.spent_until + make_interval(secs => {period}))
-    from delivery.lane_rate r where r.spent_until + make_interval(secs => {period}) > $1 and exists (
+    from delivery.lane_rate r where r.spent_until + make_interval(secs => {period}) > $1::timestamptz and exists (
         select from delivery.pending p join delivery.gate g using (sequence_id) where g.open and p.lane = r.lane
     )
     union all
-    select min(resume_at) from sequences.sequence where status = 'paused' and resume_at > $1
+    select min(resume_at) from sequences.sequence where status = 'paused' and resume_at > $1::timestamptz
 ) as moments
 """
 
