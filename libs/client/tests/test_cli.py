@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sluice import Event
+import sluice
+from sluice import Event, Unreachable
 from sluice.cli import app
 from sluice.cli.frame import Link
 from sluice.memory import MemoryTransport
@@ -199,10 +200,10 @@ def test_show_says_for_whom_a_deletion_waits(run: CommandLine, write: Write) -> 
     assert "sequences, delivery" in result.stdout
 
 
-def test_what_is_not_there_is_refused_as_a_command_would_be(run: CommandLine) -> None:
+def test_a_question_about_what_is_not_there_is_answered_in_one_sentence(run: CommandLine) -> None:
     result = run("show", "nothing")
 
-    assert (result.exit_code, result.stderr) == (1, "Refused (not_found): there is no such sequence\n")
+    assert (result.exit_code, result.stderr) == (1, "There is no such sequence.\n")
 
 
 def test_one_contact_or_a_file_is_enrolled(run: CommandLine, services: Any, tmp_path: Path) -> None:
@@ -322,3 +323,51 @@ def test_ctrl_c_says_what_was_sent_and_how_to_go_on(tmp_path: Path, arguments: l
     assert program.returncode == 130
     assert "Interrupted" in messages
     assert said in messages
+
+
+INTERRUPTED_WHILE_LOADING = """
+import signal, sys
+from sluice import program
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+program.main()
+"""
+
+
+def test_a_ctrl_c_while_the_program_is_loaded_ends_it_with_a_clean_line() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED_WHILE_LOADING], capture_output=True, text=True)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "Interrupted.\n")
+
+
+def test_the_package_gives_every_name_that_it_promises() -> None:
+    promised = {name: getattr(sluice, name) for name in sluice.__all__}
+
+    assert all(found.__name__ == name for name, found in promised.items())
+    with pytest.raises(AttributeError):
+        _ = sluice.Nothing
+
+
+class EndingTransport(MemoryTransport):
+    """Cannot be reached any more once all is read."""
+
+    async def arrival(self) -> None:
+        raise Unreachable("That was all.")
+
+
+def test_watch_shows_only_the_sequences_that_are_named(write: Write) -> None:
+    states = [SequencePublished(**{**STATE, "sequence_id": name}) for name in ("welcome", "spring", "other")]
+    transport = EndingTransport()
+    for state in states:
+        transport.write(topics.SEQUENCES_EVENTS, state.key(), write(state))
+
+    shown = CliRunner().invoke(
+        app, ["watch", "welcome", "spring", "--from-start", "--json"], obj=lambda _: Link(transport, "memory")
+    )
+
+    assert {json.loads(line)["key"] for line in shown.stdout.splitlines() if "key" in line} == {"welcome", "spring"}

@@ -289,8 +289,15 @@ def test_restoring_what_is_not_suspended_says_so(run: CommandLine) -> None:
     assert run("restore", "channel:email").stdout == "channel:email was not suspended.\n"
 
 
+def test_a_pause_that_would_resume_in_the_past_is_not_sent(run: CommandLine, services: Any) -> None:
+    found = run("pause", "welcome", "--resume-at", "2020-01-01T00:00Z")
+
+    assert (found.exit_code, found.stderr) == (2, "--resume-at: must lie in the future.\n")
+    assert services.commands == []
+
+
 def test_a_suspension_need_not_be_waited_for(run: CommandLine) -> None:
-    assert "under way (epoch 4)" in run("suspend", "all", "--wait", "accepted").stdout
+    assert "is accepted (epoch 4)" in run("suspend", "all", "--wait", "accepted").stdout
 
 
 def test_what_is_unknown_is_decided_by_hand(run: CommandLine) -> None:

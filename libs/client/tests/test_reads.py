@@ -37,6 +37,7 @@ BOOKS = {
     "expired": 3,
     "unknown": 2,
     "as_of": NOON,
+    "closed": True,
 }
 STANDING = {
     "contact_id": "ada",
@@ -152,8 +153,20 @@ def test_books_are_shown_with_whether_they_close(console: PlayedConsole) -> None
     assert "planned         1,234" in plain.stdout
     assert "As of 2026-11-24 13:00:00 CET; they close." in plain.stderr
     assert json.loads(machine.stdout) == BOOKS
-    console.answers["/sequences/welcome/books"] = BOOKS | {"planned": 1_235}
+    console.answers["/sequences/welcome/books"] = BOOKS | {"planned": 1_235, "closed": False}
     assert "THEY DO NOT CLOSE" in run("books", "welcome").stderr
+
+
+def test_books_of_a_sequence_of_which_nothing_was_planned_say_so(console: PlayedConsole) -> None:
+    console.answers["/sequences/welcome/books"] = BOOKS | {"books_version": 0, "planned": 0}
+
+    found = run("books", "welcome")
+
+    assert (found.exit_code, found.stdout) == (0, "Nothing has been planned in this sequence yet.\n")
+
+
+def test_an_id_that_is_empty_is_told_apart_from_an_address_that_is_not_there(console: PlayedConsole) -> None:
+    assert run("why", "", "welcome").stderr == "An id must not be empty.\n"
 
 
 def test_the_log_has_six_numbers_and_on_request_each_step(console: PlayedConsole) -> None:
@@ -242,7 +255,7 @@ def test_versions_are_listed_and_one_can_be_saved_again(console: PlayedConsole) 
 
     assert "hello, tips" in listed.stdout
     assert json.loads(older.stdout) == definition
-    assert (missing.exit_code, missing.stderr) == (1, "Refused (not_found): there is no such version\n")
+    assert (missing.exit_code, missing.stderr) == (1, "There is no such version.\n")
 
 
 def test_unknown_messages_and_scopes_are_listed(console: PlayedConsole) -> None:
@@ -273,8 +286,8 @@ def test_unknown_messages_and_scopes_are_listed(console: PlayedConsole) -> None:
 @pytest.mark.parametrize(
     ("answer", "exit_code", "said"),
     [
-        ((404, {"detail": "There is no such sequence."}), 1, "Refused (not_found): There is no such sequence"),
-        ((422, {"detail": "step: is not a valid id."}), 1, "Refused (invalid): step: is not a valid id"),
+        ((404, {"detail": "There is no such sequence."}), 1, "There is no such sequence."),
+        ((422, {"detail": "step: is not a valid id."}), 1, "step: is not a valid id."),
         ((503, {"detail": "The database does not answer."}), 3, "cannot answer: The database does not answer."),
         ((404, b"<html>"), 3, "is no console of Sluice"),
         ((200, b"[]"), 3, "is no console of Sluice"),

@@ -1,11 +1,13 @@
 """`sluice simulate`: what it prints and writes, and how it says what is wrong."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sluice.cli import app
+from sluice.cli import simulate as simulate_module
 from typer.testing import CliRunner, Result
 
 STEPS = [
@@ -109,3 +111,11 @@ def test_every_fault_of_a_definition_is_named_with_its_place(folder: Path) -> No
     assert "steps[0].after: " in broken.stderr
     assert "delivery.to: must be a time of day" in broken.stderr
     assert "delivery.timezone: must be contact or the name of a time zone" in no_zone.stderr
+
+
+def test_a_ctrl_c_ends_it_though_nothing_is_awaited(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulate_module, "read_people", lambda *_, **__: signal.raise_signal(signal.SIGINT))
+
+    ended = simulate()
+
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (130, "", "Interrupted.\n")

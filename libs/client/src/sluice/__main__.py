@@ -1,6 +1,6 @@
 """`python -m sluice`, the same as `sluice`."""
 
-from sluice.cli import main
+from sluice.program import main
 
 if __name__ == "__main__":
     main()

@@ -8,7 +8,7 @@ import aiohttp
 import orjson
 
 from sluice import addresses
-from sluice.errors import CommandRefused, Unreachable
+from sluice.errors import NotAnswered, Unreachable
 
 SECONDS_MAX: Final = 10.0
 PAGE_MAX: Final = 500
@@ -23,7 +23,7 @@ class Console:
     """The read model's answers, as its OpenAPI document (`/openapi.json`) describes them.
 
     `async with Console() as console: await console.why("ada", "welcome")`. The address is the one given, else
-    SLUICE_CONSOLE_URL, else the local stack's. Raises NoAddress, Unreachable, and CommandRefused where there is no such
+    SLUICE_CONSOLE_URL, else the local stack's. Raises NoAddress, Unreachable, and NotAnswered where there is no such
     thing.
     """
 
@@ -45,7 +45,7 @@ class Console:
         return await self._get(f"/sequences/{_part(sequence_id)}")
 
     async def books(self, sequence_id: str) -> Answer:
-        """The closed books: planned = pending + claimed + the five ends."""
+        """The closed books: planned = pending + claimed + the five ends; `books_version` 0: nothing was planned yet."""
         return await self._get(f"/sequences/{_part(sequence_id)}/books")
 
     async def log(self, sequence_id: str) -> Answer:
@@ -129,11 +129,13 @@ class Console:
         if status >= UNAVAILABLE_FROM:
             raise Unreachable(f"The console at {self.address.url} cannot answer: {detail or f'status {status}'}")
         if status >= REFUSED_FROM and isinstance(detail, str):
-            raise CommandRefused(CODES.get(status, "invalid"), detail.rstrip("."))
+            raise NotAnswered(CODES.get(status, "invalid"), detail)
         if not isinstance(found, dict) or status >= REFUSED_FROM:
             raise Unreachable(f"What answers at {self.address.url} is no console of Sluice. {self.address.hint}")
         return found
 
 
 def _part(identity: str) -> str:
+    if not identity:
+        raise NotAnswered("invalid", "An id must not be empty.")
     return quote(identity, safe="")

@@ -22,6 +22,10 @@ class CommandRefused(SluiceError):
         super().__init__("\n  ".join(lines))
 
 
+class NotAnswered(CommandRefused):
+    """A question, which changes nothing, has no answer: there is no such thing, or no such question."""
+
+
 class AnswerTimeout(SluiceError):
     """No answer came in time. The command may still be carried out."""
 

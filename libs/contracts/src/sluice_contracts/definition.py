@@ -223,7 +223,7 @@ _RULES: Final = {
 def faults_of(error: ValidationError) -> list[Fault]:
     """Every broken rule with its place (`steps[2].message.subject`), in plain words and without any value."""
     return [
-        Fault(place=_place(details["loc"]), rule=_rule(details))
+        Fault(place=_place(details["loc"]), rule=rule_of(details))
         for details in error.errors(include_url=False, include_input=False)
     ]
 
@@ -241,7 +241,8 @@ def _place(location: tuple[int | str, ...]) -> str:
     return place or "data"
 
 
-def _rule(details: ErrorDetails) -> str:
+def rule_of(details: ErrorDetails) -> str:
+    """A broken rule in plain words."""
     context = details.get("ctx", {})
     match details["type"]:
         case "rule":

@@ -132,6 +132,8 @@ async def test_errors_are_a_sentence(world: World) -> None:
     ]
 
     assert [one.status for one in answers] == [404, 404, 422, 422, 422, 422, 422]
+    broken = await world.ask("/contacts/ada/why", sequence="a b")
+    assert broken.body["detail"].startswith("sequence: must be an id: ")
     assert all(set(one.body) == {"detail"} and one.body["detail"].endswith(".") for one in answers)
 
 

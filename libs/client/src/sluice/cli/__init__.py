@@ -11,6 +11,7 @@ import typer
 from sluice.cli import contacts, delivery, reads, sequences, simulate, states, watch
 from sluice.cli.frame import Exit
 from sluice.cli.screen import Screen
+from sluice.program import interruptible
 
 STACK: Final = "devstack.cli"
 DISTRIBUTIONS: Final = ("sluice-client", "sluice-workspace")
@@ -45,7 +46,8 @@ def dev(ctx: typer.Context) -> None:
         Screen(as_json=False).fail("The local stack is not installed here: install sluice-devstack, or use a checkout.")
         raise typer.Exit(Exit.USAGE)
     stack = importlib.import_module(STACK)
-    typer.main.get_command(stack.app).main(args=ctx.args, prog_name="sluice dev", standalone_mode=True)
+    with interruptible():
+        typer.main.get_command(stack.app).main(args=ctx.args, prog_name="sluice dev", standalone_mode=True)
 
 
 @local.command("version", help="Show the version.")
@@ -66,8 +68,3 @@ def _version() -> str:
 
 for part in (sequences.app, states.app, contacts.app, delivery.app, reads.app, simulate.app, watch.app, local):
     app.add_typer(part)
-
-
-def main() -> None:
-    """The program `sluice`."""
-    app()

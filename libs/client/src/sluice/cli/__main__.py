@@ -1,5 +1,5 @@
 """`python -m sluice.cli` is `sluice`."""
 
-from sluice.cli import main
+from sluice.program import main
 
 main()

@@ -31,7 +31,7 @@ class RemoveWait(StrEnum):
     "enroll",
     asks=True,
     one_command=True,
-    examples=["sluice enroll welcome contact-7", "sluice enroll welcome --file contacts.csv"],
+    examples=["sluice enroll welcome ada", "sluice enroll welcome --file examples/contacts.csv"],
 )
 async def enroll(
     session: Session,
@@ -71,7 +71,7 @@ async def enroll(
     "remove",
     asks=True,
     one_command=True,
-    examples=["sluice remove contact-7 --sequence welcome --wait halted", "sluice remove contact-7"],
+    examples=["sluice remove ada --sequence welcome --wait halted", "sluice remove ada"],
 )
 async def remove(
     session: Session,
@@ -102,14 +102,15 @@ async def remove(
         "command_id": removed.command_id,
     }
     where = f"sequence {sequence}" if sequence else f"campaign {campaign}" if campaign else "everything"
-    sentence = f"Removed {contact_id} from {where}: {len(removed.removed)} enrollments ended."
+    ended = "1 enrollment" if len(removed.removed) == 1 else f"{len(removed.removed)} enrollments"
+    sentence = f"Removed {contact_id} from {where}: {ended} ended."
     if removed.halted is not None:
         values["halted"] = removed.halted
         sentence += f" Nothing leaves after {removed.halted.halted_at:%H:%M:%S.%f} UTC."
     session.screen.result(sentence, values)
 
 
-@command(app, "contacts-import", asks=True, examples=["sluice contacts-import contacts.csv"])
+@command(app, "contacts-import", asks=True, examples=["sluice contacts-import examples/contacts.csv"])
 async def contacts_import(
     session: Session,
     file: Annotated[

@@ -51,7 +51,7 @@ async def suspend(
         suspended = await sluice.suspend(scope, reason, wait=wait.value, command_id=session.command_id)
     values: dict[str, Any] = {"scope": scope, "epoch": suspended.epoch, "command_id": suspended.command_id}
     if wait is SuspendWait.ACCEPTED:
-        session.screen.result(f"The suspension of {scope} is under way (epoch {suspended.epoch}).", values)
+        session.screen.result(f"The suspension of {scope} is accepted (epoch {suspended.epoch}).", values)
         return
     values |= {"suspended": suspended.holds, "already": suspended.was_so, "receipt": suspended.receipt}
     session.screen.result(_suspended_sentence(scope, suspended), values)
@@ -69,7 +69,7 @@ async def restore(
         restored = await sluice.restore(scope, reason, wait=wait.value, command_id=session.command_id)
     values: dict[str, Any] = {"scope": scope, "epoch": restored.epoch, "command_id": restored.command_id}
     if wait is RestoreWait.ACCEPTED:
-        session.screen.result(f"The restore of {scope} is under way (epoch {restored.epoch}).", values)
+        session.screen.result(f"The restore of {scope} is accepted (epoch {restored.epoch}).", values)
         return
     values |= {"sends": restored.sends, "already": restored.was_so, "receipt": restored.receipt}
     session.screen.result(_restored_sentence(scope, restored), values)
@@ -80,7 +80,7 @@ async def restore(
     "assume-sent",
     asks=True,
     one_command=True,
-    examples=["sluice unknown assume-sent 2f4c1e0a-9b7d-8c21-a3f5-0e6d7c8b9a10"],
+    examples=["sluice unknown list", "sluice unknown assume-sent 2f4c1e0a-9b7d-8c21-a3f5-0e6d7c8b9a10"],
 )
 async def assume_sent(session: Session, message_id: MessageId) -> None:
     """Count a message as sent: the contact goes on to the next step."""
@@ -97,7 +97,7 @@ async def assume_sent(session: Session, message_id: MessageId) -> None:
     "retry",
     asks=True,
     one_command=True,
-    examples=["sluice unknown retry 2f4c1e0a-9b7d-8c21-a3f5-0e6d7c8b9a10"],
+    examples=["sluice unknown list", "sluice unknown retry 2f4c1e0a-9b7d-8c21-a3f5-0e6d7c8b9a10"],
 )
 async def retry(session: Session, message_id: MessageId) -> None:
     """Send a message again, under the same id. Who has it already may get it twice."""

@@ -19,6 +19,7 @@ from sluice.client import ANSWER_SECONDS_MAX, Sluice
 from sluice.console import Console
 from sluice.errors import AnswerTimeout, CommandRefused, NoAddress, ReceiptTimeout, SluiceError, Unreachable
 from sluice.kafka import KafkaTransport
+from sluice.program import EXIT_INTERRUPTED, interruptible
 from sluice.transport import Transport
 
 SOURCE: Final = "sluice-cli"
@@ -31,7 +32,7 @@ class Exit(IntEnum):
     REFUSED = 1
     USAGE = 2
     NO_ANSWER = 3
-    INTERRUPTED = 130
+    INTERRUPTED = EXIT_INTERRUPTED
 
 
 class Usage(SluiceError):
@@ -177,7 +178,8 @@ def execute(session: Session, work: Awaitable[None]) -> Exit:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL + 1)  # what it would say is said in a sentence below
     screen = session.screen
     try:
-        asyncio.run(_awaited(work))
+        with interruptible():
+            asyncio.run(_awaited(work))
     except CommandRefused as error:
         screen.refused(error)
         return Exit.REFUSED

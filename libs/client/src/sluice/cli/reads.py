@@ -15,7 +15,7 @@ from sluice.cli.delivery import unknown
 from sluice.cli.frame import SequenceId, Session, command
 from sluice.cli.local_time import find_zone, shown, zone_name
 from sluice.console import Answer
-from sluice.errors import CommandRefused
+from sluice.errors import NotAnswered
 
 app: Final = typer.Typer()
 
@@ -256,15 +256,14 @@ async def _shown_again(
 
 def _show_books(session: Session, found: Answer) -> None:
     screen = session.screen
+    if not found["books_version"]:
+        screen.say("Nothing has been planned in this sequence yet.")
+        return
     screen.say(f"{'planned':<9} {found['planned']:>11,}")
     for name in ("pending", "claimed", *ENDS):
         screen.say(f"{name:<9} {found[name]:>11,}")
-    closed = "they close" if found.get("closed", _closes(found)) else "THEY DO NOT CLOSE"
+    closed = "they close" if found["closed"] else "THEY DO NOT CLOSE"
     screen.note(f"As of {_when(found['as_of'], find_zone())}; {closed}.")
-
-
-def _closes(found: Mapping[str, Any]) -> bool:
-    return bool(found["planned"] == sum(found[name] for name in ("pending", "claimed", *ENDS)))
 
 
 def _show_log(session: Session, found: Answer) -> None:
@@ -288,7 +287,7 @@ def _show_log(session: Session, found: Answer) -> None:
 def _show_definition(session: Session, found: Sequence[Answer], version: int) -> None:
     definition = next((one["definition"] for one in found if one["version"] == version), None)
     if definition is None:
-        raise CommandRefused("not_found", "there is no such version")
+        raise NotAnswered("not_found", "There is no such version.")
     if session.screen.as_json:
         session.screen.write_json(definition)
     else:

@@ -13,7 +13,7 @@ from rich.text import Text
 from sluice_contracts.base import Part
 
 from sluice._clock import monotonic
-from sluice.errors import CommandRefused
+from sluice.errors import CommandRefused, NotAnswered
 from sluice.table import InvalidLine
 
 LINES_SHOWN_MAX: Final = 20
@@ -82,7 +82,7 @@ class Screen:
         self._err.print(Text(printable_lines(sentence), style="red"))
 
     def refused(self, error: CommandRefused) -> None:
-        lines = [f"Refused ({error.code}): {error.detail}"]
+        lines = [error.detail if isinstance(error, NotAnswered) else f"Refused ({error.code}): {error.detail}"]
         lines += [f"  {fault.place}: {fault.rule}" for fault in error.faults]
         faults = [{"place": fault.place, "rule": fault.rule} for fault in error.faults]
         self.fail(

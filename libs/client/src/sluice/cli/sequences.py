@@ -1,6 +1,5 @@
 """save · publish · pause · resume · delete"""
 
-import signal
 import sys
 from collections.abc import Mapping
 from enum import StrEnum
@@ -20,6 +19,7 @@ from sluice.cli.screen import is_terminal
 from sluice.cli.states import described, state_json
 from sluice.client import Sluice
 from sluice.errors import SluiceError
+from sluice.program import interruptible
 from sluice.results import Resumed
 
 app: Final = typer.Typer()
@@ -80,7 +80,7 @@ class DeleteWait(StrEnum):
     "save",
     asks=True,
     one_command=True,
-    examples=["sluice save welcome welcome.json", "cat welcome.json | sluice save welcome -"],
+    examples=["sluice save welcome examples/welcome.json", "sluice save welcome - < examples/welcome.json"],
 )
 async def save(
     session: Session,
@@ -209,7 +209,10 @@ async def pause(
 
     Pausing what is paused takes over both the reason and the time of the resume; without --resume-at there is none.
     """
-    at = None if resume_at is None else read_moment(resume_at, option="--resume-at", now=utc_now())
+    now = utc_now()
+    at = None if resume_at is None else read_moment(resume_at, option="--resume-at", now=now)
+    if at is not None and at <= now:
+        raise Usage("--resume-at: must lie in the future.")
     async with session.open() as sluice:
         paused = await sluice.pause(sequence_id, reason, wait=wait.value, resume_at=at, command_id=session.command_id)
         state = paused.state or await _look(sluice, sequence_id)
@@ -368,12 +371,10 @@ def _require_confirmation_possible(yes: bool, verb: str) -> None:
 
 def _confirm(question: str) -> None:
     """Ask on the terminal. While it waits, Ctrl-C is Python's own again: the event loop would only note it."""
-    of_the_loop = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        agreed = typer.confirm(question, err=True)
+        with interruptible():
+            agreed = typer.confirm(question, err=True)
     except typer.Abort:
         raise KeyboardInterrupt from None
-    finally:
-        signal.signal(signal.SIGINT, of_the_loop)
     if not agreed:
         raise Usage("Nothing was sent.")

@@ -16,6 +16,7 @@ from sluice.cli.documents import read_published
 from sluice.cli.frame import Session, Usage, command
 from sluice.cli.local_time import as_json, find_zone, shown, zone_name
 from sluice.cli.screen import Screen
+from sluice.program import interruptible
 from sluice.simulation.forecast import Forecast, forecast
 from sluice.simulation.heat import HOURS, Cell, Quiet, floor_of, grid, wall_clock
 from sluice.simulation.journey import Journey
@@ -47,6 +48,41 @@ ENDS: Final = {
     "opted_out": "opted out",
 }
 COLLECT_AFTER_OBJECTS: Final = 100_000
+SIMULATE: Final = "sluice simulate examples/welcome.json --contacts examples/contacts.csv"
+
+Start = Annotated[
+    str | None,
+    typer.Option("--start", metavar="TIME", help="When it begins: 2027-03-26T08:00, with or without an offset."),
+]
+Until = Annotated[str, typer.Option("--until", metavar="TIME", help="When it ends: a time, or +30d.")]
+Pauses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pause",
+        metavar="FROM..TO[:OVERDUE]",
+        help="A pause; the resume does shift (default), send-now, send-now:2h (not what is later than that) or "
+        "skip; :admit at the end lets those in who came meanwhile. May be given several times.",
+    ),
+]
+Edits = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--edit",
+        metavar="TIME=FILE[:pin]",
+        help="A definition published at that time; whoever is inside follows, or keeps the old one with :pin.",
+    ),
+]
+Zone = Annotated[str | None, typer.Option("--zone", help="The zone of times without an offset, and of the picture.")]
+Enters = Annotated[
+    str | None,
+    typer.Option("--enters", metavar="COLUMN", help="The column that says when each enters. Default: at --start."),
+]
+WayIn = Annotated[
+    str | None,
+    typer.Option("--via", metavar="trigger|import", help="Default: trigger where the definition has one."),
+]
+Svg = Annotated[Path | None, typer.Option("--svg", help="Write the heat map as a picture.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="How many contacts to show one by one.")]
 
 
 @command(
@@ -54,51 +90,25 @@ COLLECT_AFTER_OBJECTS: Final = 100_000
     "simulate",
     needs="nothing",
     examples=[
-        "sluice simulate welcome.json --contacts contacts.csv",
-        "sluice simulate welcome.json --contacts contacts.csv --start 2027-03-26T08:00 --zone Europe/Berlin",
-        "sluice simulate welcome.json --contacts contacts.csv --pause 2d..3d12h:skip --edit 5d=welcome-2.json:pin",
-        "sluice simulate welcome.json --contacts contacts.csv --svg heat.svg --json | jq .steps",
+        SIMULATE,
+        f"{SIMULATE} --start 2027-03-26T08:00 --zone Europe/Berlin",
+        f"{SIMULATE} --pause 2d..3d12h:skip --edit 5d=examples/welcome.json:pin",
+        f"{SIMULATE} --svg heat.svg --json",
     ],
 )
 async def simulate(
     session: Session,
     file: Annotated[str, typer.Argument(metavar="DEFINITION", help="The definition as JSON; - reads stdin.")],
     contacts: Annotated[Path, typer.Option("--contacts", help="A CSV as contacts-import takes it.")],
-    start: Annotated[
-        str | None,
-        typer.Option("--start", metavar="TIME", help="When it begins: 2027-03-26T08:00, with or without an offset."),
-    ] = None,
-    until: Annotated[str, typer.Option("--until", metavar="TIME", help="When it ends: a time, or +30d.")] = "+30d",
-    pause: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--pause",
-            metavar="FROM..TO[:OVERDUE]",
-            help="A pause; the resume does shift (default), send-now, send-now:2h (not what is later than that) or "
-            "skip; :admit at the end lets those in who came meanwhile. May be given several times.",
-        ),
-    ] = None,
-    edit: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--edit",
-            metavar="TIME=FILE[:pin]",
-            help="A definition published at that time; whoever is inside follows, or keeps the old one with :pin.",
-        ),
-    ] = None,
-    zone: Annotated[
-        str | None, typer.Option("--zone", help="The zone of times without an offset, and of the picture.")
-    ] = None,
-    enters: Annotated[
-        str | None,
-        typer.Option("--enters", metavar="COLUMN", help="The column that says when each enters. Default: at --start."),
-    ] = None,
-    via: Annotated[
-        str | None,
-        typer.Option("--via", metavar="trigger|import", help="Default: trigger where the definition has one."),
-    ] = None,
-    svg: Annotated[Path | None, typer.Option("--svg", help="Write the heat map as a picture.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="How many contacts to show one by one.")] = SAMPLES,
+    start: Start = None,
+    until: Until = "+30d",
+    pause: Pauses = None,
+    edit: Edits = None,
+    zone: Zone = None,
+    enters: Enters = None,
+    via: WayIn = None,
+    svg: Svg = None,
+    limit: Limit = SAMPLES,
 ) -> None:
     """Show who would get what and when, without sending anything.
 
@@ -109,13 +119,18 @@ async def simulate(
     began = monotonic()
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
     shown_in = find_zone(zone)
-    scenario = _scenario(file, start, until, pauses=pause or (), edits=edit or (), via=via, zone=shown_in)
-    people = read_people(contacts, scenario, enters_column=enters, read_time=partial(read_time, zone=shown_in))
-    found = forecast(scenario, people, zone=shown_in)
-    took = monotonic() - began
-    if svg is not None:
-        _write(svg, draw(found, title=f"{Path(file).name}: messages an hour", zone_name=zone_name(shown_in)))
-    screen = session.screen
+    with interruptible():  # nothing is awaited, so an event loop would only note a Ctrl-C
+        scenario = _scenario(file, start, until, pauses=pause or (), edits=edit or (), via=via, zone=shown_in)
+        people = read_people(contacts, scenario, enters_column=enters, read_time=partial(read_time, zone=shown_in))
+        found = forecast(scenario, people, zone=shown_in)
+        took = monotonic() - began
+        if svg is not None:
+            _write(svg, draw(found, title=f"{Path(file).name}: messages an hour", zone_name=zone_name(shown_in)))
+        _tell(session.screen, found, limit=limit, took=took, svg=svg)
+
+
+def _tell(screen: Screen, found: Forecast, *, limit: int, took: float, svg: Path | None) -> None:
+    people = found.people
     if people.invalid:
         screen.note(f"{people.invalid:,} lines were left out:")
         screen.invalid_lines(people.invalid_lines, total=people.invalid)

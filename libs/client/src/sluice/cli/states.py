@@ -8,7 +8,7 @@ import typer
 from sluice_contracts.sequences import SequenceState
 
 from sluice.cli.frame import SequenceId, Session, command
-from sluice.errors import CommandRefused
+from sluice.errors import NotAnswered
 from sluice.state import ERASING_SERVICES
 
 app: Final = typer.Typer()
@@ -25,7 +25,7 @@ async def list_sequences(session: Session) -> None:
         session.screen.say("There is no sequence yet: `sluice save` makes one.")
     else:
         session.screen.table(
-            ["sequence", "status", "version", "draft", "epoch", "since"],
+            ["sequence", "status", "version", "draft", "epoch", "since (UTC)"],
             [
                 [
                     state.sequence_id,
@@ -52,7 +52,7 @@ async def show(
     async with session.open() as sluice:
         state = await sluice.sequence(sequence_id)
         if state is None:
-            raise CommandRefused("not_found", "there is no such sequence")
+            raise NotAnswered("not_found", "There is no such sequence.")
         erased = sorted(await sluice.erased_by(sequence_id)) if state.status == "deleted" else []
     if definition:
         _show_definition(session, state)
@@ -68,7 +68,7 @@ async def show(
 def _show_definition(session: Session, state: SequenceState) -> None:
     found = state.draft if state.draft is not None else state.published
     if found is None:
-        raise CommandRefused("deleted", "the sequence has no definition any more")
+        raise NotAnswered("deleted", "The sequence has no definition any more.")
     if session.screen.as_json:
         session.screen.write_json(found)
     else:

@@ -50,11 +50,13 @@ SHOWN: Final = (
 @command(
     app,
     "watch",
-    examples=["sluice watch", "sluice watch --sequence welcome --messages", "sluice watch --json | jq .type"],
+    examples=["sluice watch", "sluice watch welcome spring --messages", "sluice watch welcome --from-start --json"],
 )
 async def watch(
     session: Session,
-    sequence: Annotated[str | None, typer.Option("--sequence", help="Only what is about this sequence.")] = None,
+    sequences: Annotated[
+        list[str] | None, typer.Argument(metavar="[SEQUENCE]...", help="Only what is about these.", show_default=False)
+    ] = None,
     messages: Annotated[bool, typer.Option("--messages", help="Also each enrollment and each message sent.")] = False,
     from_start: Annotated[bool, typer.Option("--from-start", help="Begin with what is still in the topics.")] = False,
 ) -> None:
@@ -66,7 +68,7 @@ async def watch(
             session.screen.note("Watching; Ctrl-C ends it.")
             session.endless = True
             async for event in stream:
-                if sequence is None or event.sequence_id == sequence:
+                if not sequences or event.sequence_id in sequences:
                     _show(session, event)
 
 

@@ -7,6 +7,7 @@ from chassis.pool import is_transient
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sluice_contracts.definition import rule_of
 from starlette.exceptions import HTTPException
 
 from console.api import contacts, messages, sequences
@@ -50,7 +51,7 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     """Where and which rule, never the value."""
     first = cast(RequestValidationError, error).errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    return _problem(422, f"{place}: {first['msg']}.")
+    return _problem(422, f"{place}: {rule_of(first)}.")
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
