@@ -14,9 +14,9 @@ from rich.table import Table
 from benchmarks import figures, machine
 from benchmarks.arena import run
 from benchmarks.figures import Measured
-from benchmarks.ratios import delivery
+from benchmarks.ratios import channels, delivery, idle, imports, messaging, pause, queue, receipts
 
-MODULES: Final[tuple[ModuleType, ...]] = (delivery,)
+MODULES: Final[tuple[ModuleType, ...]] = (delivery, channels, messaging, imports, queue, pause, receipts, idle)
 ROUNDS: Final = 5
 EXAMPLES: Final = """
 examples:
@@ -66,7 +66,8 @@ def _measure(module: ModuleType, console: Console, rounds: int) -> int:
             figures.keep(one)
         return True
 
-    code = run("bench", console, measured, services=getattr(module, "SERVICES", False))
+    services, env = getattr(module, "SERVICES", False), getattr(module, "ENV", {})
+    code = run("bench", console, measured, services=services, env=env)
     console.print(f"  {monotonic() - began:.0f} s")
     return code
 

@@ -56,9 +56,9 @@ def contact_ids(count: int) -> list[str]:
     return [f"c-{number:07d}" for number in range(count)]
 
 
-async def publish(sluice: Sluice, conn: Conn, sequence_id: str) -> None:
+async def publish(sluice: Sluice, conn: Conn, sequence_id: str, definition: dict[str, Any] = DEFINITION) -> None:
     """Publish the sequence, and wait until everybody has heard of it."""
-    await sluice.save(sequence_id, DEFINITION)
+    await sluice.save(sequence_id, definition)
     await sluice.publish(sequence_id)
 
     async def heard() -> bool:

@@ -1,0 +1,45 @@
+"""Starts a program of a benchmark, and reads the one line that it prints."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import orjson
+
+SECONDS_MAX: Final = 300.0
+
+
+def told() -> dict[str, Any]:
+    """What the program was started with."""
+    given: dict[str, Any] = orjson.loads(sys.argv[1])
+    return given
+
+
+def say(**figures: Any) -> None:
+    """Print the line."""
+    sys.stdout.write(orjson.dumps(figures).decode() + "\n")
+    sys.stdout.flush()
+
+
+@asynccontextmanager
+async def program(name: str, settings: Mapping[str, Any]) -> AsyncIterator["asyncio.subprocess.Process"]:
+    """It runs while the block does, and is ended with it."""
+    argv = (sys.executable, "-m", f"benchmarks.{name}", orjson.dumps(settings).decode())
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+async def heard(process: "asyncio.subprocess.Process") -> dict[str, Any]:
+    """What it prints next; TimeoutError, or an error where it has ended without a word."""
+    assert process.stdout is not None
+    async with asyncio.timeout(SECONDS_MAX):
+        line = await process.stdout.readline()
+    figures: dict[str, Any] = orjson.loads(line)
+    return figures

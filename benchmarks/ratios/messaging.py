@@ -1,0 +1,123 @@
+"""R7, R8, R9: reading a topic into rows, beside a raw loop and a usual handler; the relay, beside a raw producer."""
+
+import asyncio
+from typing import Any, Final
+
+from chassis.clock import monotonic, new_id
+from chassis.pool import Conn
+from devstack.stack import Stack
+from rich.console import Console
+from sluice import Sluice
+from sluice_contracts import topics
+
+from benchmarks import machine, raw, workload
+from benchmarks.arena import database, until
+from benchmarks.figures import Figure, Measured, Round, ratio
+from benchmarks.loops.process import heard, program
+from benchmarks.ratios import rows
+
+EVENTS: Final = 200_000
+EVENTS_ONE_BY_ONE: Final = 5_000
+SECONDS_MAX: Final = 300.0
+FIGURES: Final = (
+    Figure("R7", "consume + inbox + write ÷ raw getmany + same decode + same write", 0.5, 0.8),
+    Figure("R8", "the same ÷ a usual FastStream handler of one message", 5, 20),
+    Figure("R9", "relay ÷ raw producer", 0.25, 0.5),
+)
+
+_FILL: Final = f"""
+insert into {rows.SCHEMA}.outbox (lane, topic, key, value)
+select 1, $1, key, value from unnest($2::bytea[], $3::bytea[]) as row (key, value)
+"""
+_KEPT: Final = "create table if not exists public.bench_outbox (seq bigint, topic text, key bytea, value bytea)"
+_KEEP: Final = "insert into public.bench_outbox select seq, topic, key, value from " + f"{rows.SCHEMA}.outbox"
+_LEFT: Final = f"select exists (select from {rows.SCHEMA}.outbox)"
+
+
+async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
+    """One topic is read by each in turns; one outbox is filled anew each time."""
+    prepared = await asyncio.to_thread(raw.prepared, workload.contact_ids(EVENTS))
+    taken: dict[str, list[Round]] = {figure.name: [] for figure in FIGURES}
+    async with database(stack) as conn:
+        await conn.execute(rows.TABLE)
+        await conn.execute(rows.GRANT)
+        await conn.execute(_KEPT)
+        about = await machine.described(conn)
+        bench = Bench(stack, conn)
+        await bench.write(prepared)
+        for _ in range(rounds):
+            ours = await bench.consumed("ours.consume", EVENTS)
+            other = await bench.consumed("loops.consume", EVENTS)
+            usual = await bench.consumed("loops.faststream_usual", EVENTS_ONE_BY_ONE)
+            taken["R7"].append(ratio(ours, other))
+            taken["R8"].append(ratio(ours, usual))
+            console.print(f"  R7, R8: {ours:,.0f} events/s, the loop {other:,.0f}, the usual handler {usual:,.0f}")
+            relayed, produced = await bench.relayed(prepared), await bench.produced()
+            taken["R9"].append(ratio(relayed, produced))
+            console.print(f"  R9: {relayed:,.0f} records/s, the producer {produced:,.0f}")
+    settings = {"events": EVENTS, "one by one": EVENTS_ONE_BY_ONE}
+    return [Measured(figure, taken[figure.name], "events a second", about, settings) for figure in FIGURES]
+
+
+class Bench:
+    """One schema whose tables are used, while no service of it runs."""
+
+    def __init__(self, stack: Stack, conn: Conn) -> None:
+        self._stack = stack
+        self._conn = conn
+
+    async def write(self, prepared: list[raw.Prepared]) -> None:
+        """Put the events on the topic, and keep them as the rows of an outbox."""
+        async with Sluice(self._stack.addresses.kafka) as sluice:
+            flying = [
+                await sluice.transport.send(topics.DELIVERY_EVENTS, key=row.contact_id, value=row.sent)
+                for row in prepared
+            ]
+            await asyncio.gather(*flying)
+        await self._fill(prepared)
+        await self._conn.execute(_KEEP)
+
+    async def consumed(self, name: str, count: int) -> float:
+        """Events a second, from the first row to the last."""
+        await self._conn.execute(rows.EMPTY)
+        async with program(name, self._settings()):
+
+            async def written() -> bool:
+                return int(await self._conn.fetchval(rows.COUNT)) >= count
+
+            await until(f"{name} has written {count} rows", written, seconds_max=SECONDS_MAX)
+        found = int(await self._conn.fetchval(rows.COUNT))
+        return found / float(await self._conn.fetchval(rows.SECONDS))
+
+    async def relayed(self, prepared: list[raw.Prepared]) -> float:
+        """Records a second, from the wake-up to an outbox that is empty."""
+        await self._conn.execute(rows.EMPTY)
+        async with program("ours.relay", self._settings()):
+            await self._fill(prepared[:1])
+            await until("the relay is ready", self._published, seconds_max=SECONDS_MAX, poll_seconds=0.01)
+            await self._fill(prepared)
+            started = monotonic()
+            await self._conn.execute("select pg_notify($1, '')", f"{rows.SCHEMA}.outbox")
+            await until("all is published", self._published, seconds_max=SECONDS_MAX, poll_seconds=0.01)
+            return len(prepared) / (monotonic() - started)
+
+    async def produced(self) -> float:
+        """Records a second of the raw producer."""
+        async with program("loops.produce", self._settings() | {"table": "public.bench_outbox"}) as process:
+            said = await heard(process)
+        return float(said["rows"] / said["seconds"])
+
+    async def _fill(self, prepared: list[raw.Prepared]) -> None:
+        keys, values = [row.key for row in prepared], [row.sent for row in prepared]
+        await self._conn.execute(_FILL, topics.DELIVERY_EVENTS, keys, values)
+
+    async def _published(self) -> bool:
+        return not await self._conn.fetchval(_LEFT)
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "database": self._stack.addresses.postgres_admin_url.rsplit("/", 1)[0] + "/sluice",
+            "kafka": self._stack.addresses.kafka,
+            "topic": topics.DELIVERY_EVENTS,
+            "group": new_id(),
+        }

@@ -1,0 +1,154 @@
+"""R11, R14, R18: the queue when much of it is not due, when many share it, when nothing can be vacuumed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from statistics import quantiles
+from typing import Final
+
+from chassis.clock import monotonic, sleep, utc_now
+from chassis.pool import Conn
+from delivery.store import claiming
+from devstack.stack import Stack
+from rich.console import Console
+
+from benchmarks import machine, raw, workload
+from benchmarks.arena import database, until
+from benchmarks.figures import Figure, Measured, Round, ratio
+from benchmarks.sending import WORK_SECONDS_MAX, Sending
+
+MANY: Final = 10_000_000
+FEW: Final = 100_000
+DUE: Final = 10_000
+CLAIM: Final = 500
+MESSAGES: Final = 50_000
+SEQUENCES: Final = 1_000
+LATE_SECONDS: Final = 20
+FIGURES: Final = (
+    Figure("R11", "claims with 10 M future rows ÷ with 100 k", 0.9, 1.0),
+    Figure("R11b", "sends of 1,000 active sequences ÷ of one", 0.7, 0.9),
+    Figure("R14", "sends with an old snapshot held ÷ without", 0.9, 1.0),
+    Figure("R18", "lateness at half load, p95", 100, 20, "less", " ms"),
+    Figure("R18b", "lateness at half load, p99", 500, 100, "less", " ms"),
+)
+
+_LATER: Final = """
+insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane,
+    due_active, base_active)
+select md5('later' || n)::uuid, $1, 'later-' || n, 1, 1, $3, $4, now + interval '1 day' + n * interval '1 ms', now
+from generate_series(1, $2::int) as n, clock_timestamp() as now
+"""
+_SPREAD: Final = """
+update delivery.pending set due_active = $1 + place * make_interval(secs => $2)
+from (select enrollment_id, row_number() over () as place from delivery.pending) as placed
+where pending.enrollment_id = placed.enrollment_id
+"""
+_LATENESS: Final = "select extract(epoch from ended_at - due_at)::float8 from delivery.message"
+_BOOKED: Final = "select coalesce(sum(sent), 0) from delivery.books_delta"
+
+
+async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
+    """Each pair in turns."""
+    taken: dict[str, list[Round]] = {}
+    async with database(stack) as conn:
+        about = await machine.described(conn)
+        await raw.prepare(stack)
+        taken["R11"] = await _claims(stack, console, rounds)
+        one, many = _sending(stack, conn, ("bench-1",)), _sending(stack, conn, _names(SEQUENCES))
+        taken["R11b"] = []
+        taken["R14"] = []
+        half = 0.0
+        for _ in range(rounds):
+            alone = await _sent(one)
+            taken["R11b"].append(ratio(await _sent(many), alone))
+            async with _old_snapshot(stack):
+                taken["R14"].append(ratio(await _sent(one), alone))
+            half = alone / 2
+            console.print(f"  R11b, R14: {alone:,.0f}/s, {taken['R11b'][-1].value:.2f}, {taken['R14'][-1].value:.2f}")
+        taken["R18"], taken["R18b"] = [], []
+        for _ in range(rounds):
+            p95, p99 = await _lateness(one, half)
+            taken["R18"].append(Round(p95, half))
+            taken["R18b"].append(Round(p99, half))
+            console.print(f"  R18: p95 {p95:.0f} ms, p99 {p99:.0f} ms at {half:,.0f}/s")
+    settings = {"messages": MESSAGES, "claimed at once": CLAIM, "processes": one.processes}
+    return [Measured(figure, taken[figure.name], "messages a second", about, settings) for figure in FIGURES]
+
+
+def _names(count: int) -> Sequence[str]:
+    return [f"bench-{number}" for number in range(1, count + 1)]
+
+
+def _sending(stack: Stack, conn: Conn, sequences: Sequence[str]) -> Sending:
+    return Sending(stack, conn, workload.contact_ids(MESSAGES), sequences=sequences)
+
+
+async def _sent(sending: Sending) -> float:
+    async with sending.prepared():
+        await sending.fill(due=utc_now() - timedelta(minutes=1))
+        return await sending.send_all()
+
+
+async def _claims(stack: Stack, console: Console, rounds: int) -> list[Round]:
+    """The same claims of what is due in two databases of one server; what is claimed is rolled back."""
+    measured: list[Round] = []
+    async with database(stack, schema="delivery") as large, database(stack, raw.DATABASE, schema="delivery") as small:
+        for conn, count in ((large, MANY), (small, FEW)):
+            sending = Sending(stack, conn, workload.contact_ids(DUE))
+            async with sending.prepared():
+                await sending.fill(due=utc_now() - timedelta(minutes=1))
+            await conn.execute(_LATER, sending.sequences[0], count, workload.FIRST_STEP, workload.LANE)
+            await sending.turn(opened=True)
+            await conn.execute("vacuum analyze delivery.pending")
+            console.print(f"  R11: {count:,} rows that are not due")
+        for _ in range(rounds):
+            measured.append(ratio(await _claimed(large), await _claimed(small)))
+            console.print(f"  R11: {measured[-1].ours:,.0f} claimed/s, {measured[-1].other:,.0f}")
+        for conn in (large, small):
+            await conn.execute("truncate delivery.pending")
+    return measured
+
+
+async def _claimed(conn: Conn) -> float:
+    transaction = conn.transaction()
+    await transaction.start()
+    try:
+        token, _ = await claiming.begin(conn)
+        started, claimed = monotonic(), 0
+        while claimed < DUE:
+            rows = await claiming.claim(conn, {("bench-1", workload.LANE): CLAIM}, token=token + claimed, owner="bench")
+            claimed += len(rows)
+        return claimed / (monotonic() - started)
+    finally:
+        await transaction.rollback()
+        await conn.execute("vacuum delivery.pending")
+
+
+@asynccontextmanager
+async def _old_snapshot(stack: Stack) -> AsyncIterator[None]:
+    """Somebody's transaction that sees everything as it was, so that nothing of it can be cleared away."""
+    async with database(stack) as holder, holder.transaction(isolation="repeatable_read"):
+        await holder.fetchval("select count(*) from delivery.gate")
+        yield
+
+
+async def _lateness(sending: Sending, per_second: float) -> tuple[float, float]:
+    """p95 and p99 in milliseconds of what becomes due at an even rate, from due to booked."""
+    conn = sending.conn
+    count = min(len(sending.contacts), int(per_second * LATE_SECONDS))
+    fewer = Sending(sending.stack, conn, sending.contacts[:count])
+    async with fewer.prepared(), asyncio.timeout(WORK_SECONDS_MAX):
+        await fewer.fill(due=utc_now())
+        async with fewer.senders():
+            await conn.execute(_SPREAD, utc_now() + timedelta(seconds=2), 1 / per_second)
+            await fewer.turn(opened=True)
+            await sleep(2 + count / per_second)
+
+            async def all_sent() -> bool:
+                return int(await conn.fetchval(_BOOKED)) >= count
+
+            await until("every message is sent", all_sent, seconds_max=WORK_SECONDS_MAX)
+    waits = [row[0] * 1_000 for row in await conn.fetch(_LATENESS)]
+    parts = quantiles(waits, n=100)
+    return parts[94], parts[98]

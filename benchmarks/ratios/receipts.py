@@ -1,0 +1,77 @@
+"""R12b: how long after the last send that had left a pause has its receipt."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from statistics import quantiles
+from typing import Any, Final
+
+from chassis.pool import Conn
+from devstack.stack import Stack
+from rich.console import Console
+from sluice import Sluice
+
+from benchmarks import filling, machine, workload
+from benchmarks.arena import database, scale, until
+from benchmarks.figures import Figure, Measured, Round
+from benchmarks.loops.process import heard, program
+
+SERVICES: Final = True
+ENV: Final[Mapping[str, str]] = {"SLUICE_NULL_CHANNELS": "false"}
+SEQUENCE: Final = "bench-receipts"
+MESSAGES: Final = 200_000
+PAUSES: Final = 40
+SEND_SECONDS: Final = 0.05
+WORK_SECONDS_MAX: Final = 60.0
+FIGURES: Final = (Figure("R12b", "receipt above the slowest single send, p99", 25, 10, "less", " ms"),)
+
+_LAST: Final = "select max(ended_at) from delivery.message where sequence_id = $1 and ended_at <= $2"
+_SENT: Final = "select count(*) from delivery.message where sequence_id = $1"
+_REDIRECT: Final = "update delivery.pending set lane = 'webhook:' where sequence_id = $1"
+
+
+async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
+    """Pauses amid sends that take 50 ms each; the later of the pause and the last send's end counts as the begin."""
+    async with (
+        database(stack) as conn,
+        Sluice(stack.addresses.kafka) as sluice,
+        program("loops.http_receiver", {"delay": SEND_SECONDS}) as receiver,
+    ):
+        about = await machine.described(conn)
+        url = f"http://127.0.0.1:{(await heard(receiver))['port']}/hook"
+        await _publish(sluice, conn, url)
+        await filling.by_insert(conn, {SEQUENCE: MESSAGES}, console=console)
+        await conn.execute(_REDIRECT, SEQUENCE)
+        await scale(stack, 1)
+        measured = []
+        for _ in range(rounds):
+            waits = [await _pause(sluice, conn) for _ in range(PAUSES)]
+            measured.append(Round(quantiles(waits, n=100)[98], max(waits)))
+            console.print(f"  R12b: p99 {measured[-1].value:.1f} ms, most {measured[-1].ours:.1f} ms")
+    settings = {"pauses a round": PAUSES, "a send takes, in seconds": SEND_SECONDS}
+    return [Measured(FIGURES[0], measured, "the longest, in ms", about, settings)]
+
+
+async def _publish(sluice: Sluice, conn: Conn, url: str) -> None:
+    message: dict[str, Any] = {"channel": "webhook", "url": url, "json": {"contact": "{{ contact.id }}"}}
+    step = {"step_id": workload.FIRST_STEP, "after": "0s", "message": message}
+    await workload.publish(sluice, conn, SEQUENCE, {"name": "Benchmark", "steps": [step]})
+
+
+async def _pause(sluice: Sluice, conn: Conn) -> float:
+    """Milliseconds from the later of the two to `halted_at`, amid sending."""
+    before = int(await conn.fetchval(_SENT, SEQUENCE))
+
+    async def sends() -> bool:
+        return int(await conn.fetchval(_SENT, SEQUENCE)) > before
+
+    await until("the sender is at work", sends, seconds_max=WORK_SECONDS_MAX, poll_seconds=0.01)
+    stopped = await sluice.pause(SEQUENCE, wait="stopped")
+    state = stopped.state
+    assert state is not None
+    assert state.receipts is not None
+    assert state.paused_at is not None
+    halted_at = state.receipts.halted_at
+    last: datetime = await conn.fetchval(_LAST, SEQUENCE, halted_at)
+    await sluice.resume(SEQUENCE, wait="resumed")
+    begin = max(last, state.paused_at)
+    return max(halted_at - begin, timedelta()) / timedelta(milliseconds=1)
