@@ -18,5 +18,5 @@ GROUPS: Final[Mapping[str, tuple[Scene, ...]]] = {
     "database": database.SCENES,
 }
 SCENES: Final[Mapping[str, Scene]] = {one.name: one for group in GROUPS.values() for one in group}
-CI: Final = ("no-fault", "kill-after-send", "freeze-before-first-byte", "postgres-restart")
+CI: Final = ("kill-after-send", "freeze-before-first-byte", "postgres-restart")
 """The short selection that every run of the tests plays."""

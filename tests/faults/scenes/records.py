@@ -15,7 +15,7 @@ from testkit.checker.invariants.poison import READERS as READERS_OF
 from testkit.demo.traces import topics_without
 
 from tests.faults.scene import Play, Scene
-from tests.faults.stage import keep_everything
+from tests.faults.stage import READERS, keep_everything
 
 SCHEMAS: Final = ("sequences", "enrollment", "delivery", "console")
 KINDS: Final[dict[str, bytes]] = {
@@ -31,10 +31,12 @@ KINDS: Final[dict[str, bytes]] = {
 
 
 async def replayed(play: Play) -> None:
-    """Every reader is put back to the beginning of every topic, twice."""
+    """Every reader is put back to the beginning of every topic and started anew, twice."""
     for _ in range(2):
         for schema in SCHEMAS:
             await play.stage.conn.execute(f"update {schema}.consumer_offset set next_offset = 0")
+        for name in (*READERS, "console"):
+            play.stage.kill(name)
         await sleep(3.0)
 
 
@@ -42,6 +44,8 @@ async def offsets_gone(play: Play) -> None:
     """What every reader had stored of its place is deleted."""
     for schema in SCHEMAS:
         await play.stage.conn.execute(f"delete from {schema}.consumer_offset")
+    for name in (*READERS, "console"):
+        play.stage.kill(name)
     await sleep(3.0)
 
 
@@ -50,12 +54,25 @@ async def poisoned(play: Play) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=play.stage.stack.addresses.kafka)
     await producer.start()
     try:
-        for topic in READERS_OF:
+        for topic in set(READERS_OF) - {topics.ENROLLMENT_CONTROL}:
             for kind, value in KINDS.items():
                 await _poison(play, producer, topic, kind, value)
             await _neighbours(play, topic)
     finally:
         await producer.stop()
+
+
+async def poisoned_stop(play: Play) -> None:
+    """What may have been a removal names nobody: nothing is sent until a person has decided."""
+    producer = AIOKafkaProducer(bootstrap_servers=play.stage.stack.addresses.kafka)
+    await producer.start()
+    try:
+        async with play.stage.silence("a record that may have been a removal was set aside"):
+            await _poison(play, producer, topics.ENROLLMENT_CONTROL, "a list", KINDS["a list"])
+            await sleep(8.0)
+    finally:
+        await producer.stop()
+    await play.stage.conn.execute("update delivery.consumer_offset set withheld = false")
 
 
 async def _poison(play: Play, producer: AIOKafkaProducer, topic: str, kind: str, value: bytes) -> None:
@@ -109,6 +126,12 @@ SCENES: Final = (
         load_seconds=10.0,
     ),
     Scene("offsets-gone", "what readers had stored of their places is deleted", offsets_gone),
-    Scene("poison", "seven kinds of poison on ten topics, commands right behind it", poisoned, load_seconds=12.0),
+    Scene("poison", "seven kinds of poison on nine topics, commands right behind it", poisoned, load_seconds=12.0),
+    Scene(
+        "poison-stop",
+        "poison where a removal may have been: sending stops until a person decides",
+        poisoned_stop,
+        load_seconds=12.0,
+    ),
     Scene("erasure", "what erases is killed in the middle; tables and topics are searched", erased, load_seconds=14.0),
 )

@@ -332,6 +332,17 @@ def test_a_send_of_a_frozen_process_is_counted_and_no_violation() -> None:
     assert [round(one.seconds, 1) for one in residue(Facts(history))] == [1.0]
 
 
+def test_a_frozen_process_excuses_one_webhook_alone() -> None:
+    history = sent_while_paused(Ideal().history())
+    late = history.arrivals[-1]
+    history = arriving(history, replace(late, at=late.at + SECOND / 100))
+    halted = parse_timestamp(data(history, "SequenceHalted")["halted_at"])
+    frozen = Span("sender-1", halted - SECOND, halted + SECOND * 0.99)
+    history = replace(history, run=replace(history.run, frozen=(frozen,)))
+
+    assert len(judge(history)["I2"]) == 1
+
+
 def test_the_first_violation_is_named_with_ids_and_times() -> None:
     history = rows_left(twice(Ideal().history(), "webhook"))
 

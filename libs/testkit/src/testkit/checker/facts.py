@@ -221,6 +221,15 @@ class Facts:
         return dict(found)
 
     @cached_property
+    def came(self) -> dict[str, list[Arrival]]:
+        """Everything that came, whether or not the sink took it, by message id."""
+        found: dict[str, list[Arrival]] = defaultdict(list)
+        for arrival in sorted(self.history.arrivals, key=lambda one: one.at):
+            if arrival.message_id is not None:
+                found[arrival.message_id].append(arrival)
+        return dict(found)
+
+    @cached_property
     def rows(self) -> Mapping[str, list[Mapping[str, Any]]]:
         """By table."""
         found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
@@ -290,6 +299,11 @@ def _is_its_own(event: Event) -> bool:
     """Whether it is of the service whose topic it stands on: what others write there is a test's poison."""
     owner = event.topic.partition(".")[0]
     return owner not in OWNERS or event.topic in topics.COMMAND_TOPICS or event.source == owner
+
+
+def standing(moment: datetime, pauses: Sequence[Pause]) -> datetime:
+    """The active clock stands still in a pause: what ended in one counts from its beginning."""
+    return next((one.paused_at for one in pauses if one.paused_at < moment < one.resumed_at), moment)
 
 
 def delay_of(step: Mapping[str, Any]) -> timedelta:

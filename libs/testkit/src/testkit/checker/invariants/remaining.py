@@ -6,7 +6,7 @@ from typing import Any
 
 from sluice_contracts.base import parse_timestamp
 
-from testkit.checker.facts import Entry, Facts, Pause, delay_of
+from testkit.checker.facts import Entry, Facts, delay_of, standing
 from testkit.checker.invariants.order import CLOCK
 from testkit.checker.violation import Violation, text
 
@@ -27,27 +27,21 @@ def delays_are_kept(facts: Facts) -> Iterator[Violation]:
             if base is None or life is None:
                 continue
             step_id, due, pauses = event.data["step_id"], event.time("due_at"), life.pauses()
-            started, slack = _since(base, pauses), timedelta(seconds=facts.run.booking_lag_seconds)
-            shifted = sum(
-                (p.shifted for p in pauses if started <= p.paused_at and p.resumed_at <= event.time("sent_at")),
-                timedelta(),
-            )
+            slack = timedelta(seconds=facts.run.booking_lag_seconds)
+            ended = [one for one in pauses if base < one.resumed_at <= event.time("sent_at")]
+            shifted = sum((one.shifted for one in ended), timedelta())
             versions = life.steps_since(entry.version, facts.run.ended)
             delays = {delay_of(one[step_id]) for one in versions if step_id in one}
-            wanted = [started + delay + shifted for delay in delays]
+            # What ended in a pause of which delivery had not heard yet counts from its end, not from the pause's begin.
+            wanted = [since + delay + shifted for delay in delays for since in (standing(base, pauses), base)]
             if wanted and not any(-CLOCK - slack <= due - one <= CLOCK + slack for one in wanted):
                 nearest = min(wanted, key=lambda one: abs(due - one))
                 yield Violation(
                     event.time("sent_at"),
                     "I7",
-                    f"{facts.name_of(event.data['message_id'])} was due at {text(due)}; counted from {text(started)} "
+                    f"{facts.name_of(event.data['message_id'])} was due at {text(due)}; counted from {text(base)} "
                     f"with {shifted.total_seconds():.3f} s of shifted pauses it is {text(nearest)}",
                 )
-
-
-def _since(base: datetime, pauses: list[Pause]) -> datetime:
-    """The active clock stands still in a pause: what ended in one counts from its beginning."""
-    return next((one.paused_at for one in pauses if one.paused_at < base < one.resumed_at), base)
 
 
 def _base(facts: Facts, entry: Entry, data: Mapping[str, Any]) -> datetime | None:

@@ -13,11 +13,13 @@ from typing import Final
 from sluice_contracts.base import parse_timestamp
 
 from testkit.checker.facts import Entry, Event, Facts
-from testkit.checker.history import Arrival
+from testkit.checker.history import Arrival, Span
 from testkit.checker.violation import Violation, text
 
 STALENESS_SECONDS_MAX: Final = 5.0
 """`control_staleness_seconds_max`: so long after the last stop could be heard the last send may start."""
+CAUGHT_MAX: Final = {"webhook": 1, "email": 16}
+"""How many sends of a channel one freeze can catch behind their last look: `email_connections_max` for mails."""
 THAW_SECONDS_MAX: Final = 2.0
 """So soon after it goes on, a frozen process sends what it was about to send, and then looks again."""
 
@@ -38,8 +40,9 @@ class Late:
 
 def receipts_hold(facts: Facts) -> Iterator[Violation]:
     """I2, but for sends of processes that were frozen (see `residue`)."""
+    excused = {id(late.arrival) for late in residue(facts)}
     for late in _late(facts):
-        if not _was_frozen(facts, late):
+        if id(late.arrival) not in excused:
             name = facts.name_of(late.arrival.message_id or "")
             yield Violation(
                 late.arrival.at,
@@ -53,8 +56,21 @@ def receipts_hold(facts: Facts) -> Iterator[Violation]:
 
 
 def residue(facts: Facts) -> list[Late]:
-    """Sends of processes that were frozen between their last look and the first byte: the one exception of I2."""
-    return [late for late in _late(facts) if _was_frozen(facts, late)]
+    """Sends of processes that were frozen between their last look and the first byte: the one exception of I2.
+
+    Nothing is awaited there, so a freeze can catch one webhook; of mails, which are a dialogue, as many as there are
+    connections. What is more has not looked.
+    """
+    found: dict[int, Late] = {}
+    for span in facts.run.frozen:
+        caught: dict[str, dict[int, Late]] = {}
+        for late in _late(facts):
+            if _was_frozen(span, late):
+                caught.setdefault(late.arrival.channel, {}).setdefault(id(late.arrival), late)
+        for channel, lates in caught.items():
+            for late in sorted(lates.values(), key=lambda one: one.arrival.at)[: CAUGHT_MAX.get(channel, 1)]:
+                found[id(late.arrival)] = late
+    return list(found.values())
 
 
 def silence_when_deaf(facts: Facts) -> Iterator[Violation]:
@@ -76,7 +92,7 @@ def _late(facts: Facts) -> Iterator[Late]:
     lag = timedelta(seconds=facts.run.sink_lag_seconds)
     by_sequence: dict[str, list[tuple[Arrival, Entry]]] = {}
     by_enrollment: dict[str, list[Arrival]] = {}
-    for message_id, arrivals in _seen(facts).items():
+    for message_id, arrivals in facts.came.items():
         if message_id in facts.of_message:
             entry, _ = facts.of_message[message_id]
             by_sequence.setdefault(entry.sequence_id, []).extend((one, entry) for one in arrivals)
@@ -100,15 +116,6 @@ def _late(facts: Facts) -> Iterator[Late]:
                 yield Late(arrival, f"DeliverySuspended of {event.data['scope']}", halted_at)
 
 
-def _seen(facts: Facts) -> dict[str, list[Arrival]]:
-    """Everything that came, whether or not the sink took it."""
-    found: dict[str, list[Arrival]] = {}
-    for arrival in facts.history.arrivals:
-        if arrival.message_id is not None:
-            found.setdefault(arrival.message_id, []).append(arrival)
-    return found
-
-
 def _channels(scope: str) -> tuple[str, ...]:
     kind, _, name = scope.partition(":")
     return ("webhook", "email", "whatsapp") if kind == "all" else (name,) if kind == "channel" else ()
@@ -128,15 +135,10 @@ def _restored(facts: Facts, event: Event) -> datetime:
     return min(later, default=facts.run.ended)
 
 
-def _was_frozen(facts: Facts, late: Late) -> bool:
+def _was_frozen(span: Span, late: Late) -> bool:
     """Whether a sender stood still when the receipt was given, and sent as soon as it went on."""
-    thaw = timedelta(seconds=THAW_SECONDS_MAX)
-    return any(
-        span.name.startswith("sender")
-        and span.since <= late.halted_at <= span.until
-        and span.until <= late.arrival.at <= span.until + thaw
-        for span in facts.run.frozen
-    )
+    thawed = span.until <= late.arrival.at <= span.until + timedelta(seconds=THAW_SECONDS_MAX)
+    return span.name.startswith("sender") and span.since <= late.halted_at <= span.until and thawed
 
 
 def _entries_after_closing(facts: Facts) -> Iterator[Violation]:

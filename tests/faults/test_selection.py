@@ -1,0 +1,52 @@
+"""The short selection of scenes, and one planted bug that must be found; all of them: `make faults`."""
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+import pytest
+from rich.console import Console
+
+from tests.faults.__main__ import SEED, run
+from tests.faults.planted import PLANTED
+from tests.faults.report import Report
+from tests.faults.scenes import CI, SCENES
+
+PLANT: Final = PLANTED["gate-ignored"]
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """What was seen of all of them, on one stack."""
+    kept: Path = tmp_path_factory.mktemp("histories")
+    report = Report(Console(width=160), seed=SEED, kept=kept)
+    asyncio.run(run([SCENES[one] for one in CI], [PLANT], report, seed=SEED, kept=kept))
+    return report
+
+
+def test_every_scene_is_played_to_its_end(report: Report) -> None:
+    assert report.failures == []
+    assert [outcome.scene.name for outcome in report.outcomes] == list(CI)
+
+
+@pytest.mark.parametrize("name", CI)
+def test_every_promise_holds_in(name: str, report: Report) -> None:
+    outcome = next(one for one in report.outcomes if one.scene.name == name)
+
+    assert outcome.left == {}
+    assert [str(one) for broken in outcome.verdict.values() for one in broken] == []
+
+
+@pytest.mark.parametrize("name", CI)
+def test_something_was_sent_and_asked_in(name: str, report: Report) -> None:
+    outcome = next(one for one in report.outcomes if one.scene.name == name)
+
+    assert sum(one.accepted for one in outcome.history.arrivals) > 20
+    assert len(outcome.history.clients) > 10
+
+
+def test_a_planted_bug_turns_it_red(report: Report) -> None:
+    (found,) = report.planted
+
+    assert found.named, f"{PLANT.what}: only {found.broken} was found"
