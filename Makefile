@@ -33,6 +33,10 @@ down: venv ## stop the local stack; the data stay
 bench: venv ## the figures by which Sluice is measured, each a ratio in one run; ARGS="--only R1"
 	@$(RUN) -m benchmarks.bench $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: venv ## PGQueuer, Procrastinate, River and Celery at the same work, in turns with our senders
+	@$(RUN) -m benchmarks.peers $(ARGS)
+
 .PHONY: bench-smoke
 bench-smoke: venv ## 100,000 contacts in, all first messages out: rates and memory
 	@$(RUN) -m benchmarks.smoke $(ARGS)

@@ -85,7 +85,7 @@ def show(measured: Sequence[Measured], console: Console) -> None:
         console.print(machine.in_words(one.machine))
 
 
-def as_text(measured: Sequence[Measured]) -> str:
+def as_text(measured: Sequence[Measured], *, made_by: str = "make bench") -> str:
     """The same table for the repository."""
     lines = [
         "| | what | at least | aim | measured | spread | ours | other | |",
@@ -93,7 +93,7 @@ def as_text(measured: Sequence[Measured]) -> str:
         *(f"| {' | '.join(cells)} |" for cells in _rows(measured)),
     ]
     return "\n".join(
-        ["Made by `make bench`; how each is measured stands in [the README](../README.md).", "", *lines, ""]
+        [f"Made by `{made_by}`; how each is measured stands in [the README](../README.md).", "", *lines, ""]
     )
 
 

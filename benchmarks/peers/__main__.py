@@ -1,0 +1,156 @@
+"""`make bench-peers`: our senders and other task queues, in turns, at the same work on the same servers."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from chassis.clock import utc_now
+from devstack.stack import Stack
+from rich.console import Console
+
+from benchmarks import bench, figures, machine, workload
+from benchmarks.arena import database, run
+from benchmarks.figures import Measured, ratio
+from benchmarks.peers import work
+from benchmarks.peers.installed import Missing
+from benchmarks.peers.on_postgres import PGQUEUER, PROCRASTINATE, RIVER
+from benchmarks.peers.on_redis import CELERY
+from benchmarks.peers.peer import Peer, Settings
+from benchmarks.sending import Sending
+
+PEERS: Final = (PGQUEUER, PROCRASTINATE, RIVER, CELERY)
+MESSAGES: Final = 100_000
+ROUNDS: Final = 5
+EXAMPLES: Final = """
+examples:
+  make bench-peers                                       everything; 5 rounds
+  make bench-peers ARGS="--only R2 --messages 10000"     a short look at one peer; nothing is kept
+  make bench-peers ARGS="--try --only R4"                each of the settings that were tried for one peer
+"""
+
+
+@dataclass(slots=True)
+class Benchmark:
+    """One run on one stack."""
+
+    stack: Stack
+    console: Console
+    contacts: list[str]
+    rounds: int
+
+    async def measure(self, peers: Sequence[Peer]) -> list[Measured]:
+        """In turns with each; the queue of either is filled and vacuumed before its turn."""
+        measured: list[Measured] = []
+        async with database(self.stack) as conn:
+            sending = Sending(self.stack, conn, self.contacts)
+            async with sending.prepared():
+                for peer in peers:
+                    try:
+                        measured.append(await self._in_turns(peer, sending))
+                    except Missing as why:
+                        self.console.print(f"{peer.name}: skipped, because {why}")
+        return measured
+
+    async def _in_turns(self, peer: Peer, sending: Sending) -> Measured:
+        chosen = peer.settings[0]
+        measured = Measured(peer.figure, [], "messages a second", await machine.described(sending.conn))
+        for _ in range(self.rounds):
+            other = await self._of(peer, chosen)
+            await sending.fill(due=utc_now() - timedelta(minutes=1))
+            ours = await sending.send_all()
+            measured.rounds.append(ratio(ours, other))
+            self.console.print(f"  {peer.figure.name}: {ours:,.0f} messages/s, {peer.name} {other:,.0f}")
+        measured.settings = {
+            "messages": len(self.contacts),
+            "processes": sending.processes,
+            peer.name: dict(chosen) | {"jobs": self._jobs(peer)},
+        }
+        if peer.aside is not None:
+            measured.settings["aside"] = await self._aside(peer, peer.aside)
+        return measured
+
+    async def _aside(self, peer: Peer, settings: Settings) -> dict[str, Any]:
+        rate = await self._of(peer, settings)
+        self.console.print(f"  {peer.name} with {in_words(settings)}, which does not count: {rate:,.0f}")
+        return dict(settings) | {"messages a second": round(rate)}
+
+    async def attempt(self, peers: Sequence[Peer]) -> bool:
+        """Each of the settings that were tried, once."""
+        for peer in peers:
+            for settings in peer.settings:
+                try:
+                    rate = await self._of(peer, settings)
+                except Missing as why:
+                    self.console.print(f"{peer.name}: skipped, because {why}")
+                    break
+                self.console.print(f"  {peer.name}, {in_words(settings)}: {rate:,.0f} a second")
+        return True
+
+    def _jobs(self, peer: Peer) -> int:
+        return min(peer.jobs, len(self.contacts))
+
+    async def _of(self, peer: Peer, settings: Settings) -> float:
+        messages = work.messages(self.contacts[: self._jobs(peer)])
+        return await peer.measure(self.stack, self.console, messages, settings)
+
+
+def in_words(settings: Settings) -> str:
+    """Settings as one reads them."""
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def main() -> int:
+    """0 where every figure is there and reaches what it must, 1 where one does not, 2 where an argument is wrong."""
+    asked = _asked()
+    peers = [peer for peer in PEERS if peer.figure.name in asked.only]
+    console = Console(highlight=False, soft_wrap=True)
+    whole = asked.messages == MESSAGES
+
+    async def measured(stack: Stack) -> bool:
+        benchmark = Benchmark(stack, console, workload.contact_ids(asked.messages), asked.rounds)
+        if asked.attempt:
+            return await benchmark.attempt(peers)
+        found = await benchmark.measure(peers)
+        if found:
+            bench.show(found, console)
+        if whole:
+            keep(found)
+        return len(found) == len(peers) and all(one.holds for one in found)
+
+    return run("peers", console, measured, services=False)
+
+
+def keep(measured: Sequence[Measured]) -> None:
+    """The figures, and the table of those that were measured last."""
+    for one in measured:
+        figures.keep(one)
+    table = bench.as_text(figures.kept([peer.figure.name for peer in PEERS]), made_by="make bench-peers")
+    (figures.RESULTS.parent / "peers.md").write_text(table)
+
+
+def _asked() -> argparse.Namespace:
+    names = [peer.figure.name for peer in PEERS]
+    parser = argparse.ArgumentParser(
+        prog="make bench-peers ARGS=…",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", default=",".join(names), metavar="R2,R4", help="these peers")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"turns of each pair ({ROUNDS})")
+    parser.add_argument("--messages", type=int, default=MESSAGES, metavar="N", help=f"how many ({MESSAGES:,})")
+    parser.add_argument("--try", dest="attempt", action="store_true", help="measure each of the settings once")
+    asked = parser.parse_args()
+    asked.only = asked.only.split(",")
+    if unknown := sorted(set(asked.only) - set(names)):
+        parser.error(f"there is no figure {', '.join(unknown)}: there are {', '.join(names)}")
+    if min(asked.rounds, asked.messages) < 1:
+        parser.error("--rounds and --messages must be at least 1")
+    return asked
+
+
+if __name__ == "__main__":
+    sys.exit(main())

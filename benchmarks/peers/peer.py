@@ -1,0 +1,27 @@
+"""What a peer is: how it is measured, with which settings, and what Sluice's senders must reach beside it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from devstack.stack import Stack
+from rich.console import Console
+
+from benchmarks.figures import Figure
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One line of the table. Of its settings the first is the fastest that was found, the others were tried too."""
+
+    figure: Figure
+    name: str
+    jobs: int
+    """Fewer for a slow one: only its rate counts."""
+    settings: tuple[Settings, ...]
+    measure: Callable[[Stack, Console, list[bytes], Settings], Awaitable[float]]
+    """Puts the messages into its queue, and says how many a second are finished, from the word to begin to the last."""
+    aside: Settings | None = None
+    """Settings that do not count, measured once so that the reader knows what they cost."""

@@ -1,0 +1,69 @@
+"""Processes of a peer: those that fill, and those that say when they are ready and wait to be told to begin."""
+
+import asyncio
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from benchmarks.arena import BenchmarkFailed
+
+READY_SECONDS_MAX: Final = 60.0
+FILL_SECONDS_MAX: Final = 300.0
+STOP_SECONDS_MAX: Final = 15.0
+
+
+async def fill(argv: Sequence[str], env: Mapping[str, str], messages: Sequence[bytes]) -> None:
+    """Hand the messages over, one a line, and wait until all are in the peer's queue."""
+    async with started(argv, env) as process:
+        async with asyncio.timeout(FILL_SECONDS_MAX):
+            await process.communicate(b"".join(message + b"\n" for message in messages))
+        if process.returncode != 0:
+            raise BenchmarkFailed(f"{argv} could not fill its queue")
+
+
+@asynccontextmanager
+async def ready(argv: Sequence[str], env: Mapping[str, str], count: int) -> AsyncIterator[list[Process]]:
+    """So many processes, each of which has connected and waits for a line."""
+    async with AsyncExitStack() as all_of_them:
+        running = [await all_of_them.enter_async_context(started(argv, env)) for _ in range(count)]
+        for process in running:
+            await told(process, "ready", seconds_max=READY_SECONDS_MAX)
+        yield running
+
+
+async def told(process: Process, word: str, *, seconds_max: float) -> None:
+    """Wait until the process says this word."""
+    assert process.stdout is not None
+    async with asyncio.timeout(seconds_max):
+        while line := await process.stdout.readline():
+            if line.decode().strip() == word:
+                return
+    raise BenchmarkFailed(f"a peer's process ended before it said {word!r}")
+
+
+def begin(process: Process) -> None:
+    """Let a process that waits begin."""
+    assert process.stdin is not None
+    process.stdin.write(b"begin\n")
+
+
+@asynccontextmanager
+async def started(
+    argv: Sequence[str], env: Mapping[str, str], *, cwd: Path | None = None, quiet: bool = False
+) -> AsyncIterator[Process]:
+    """One process, asked to stop at the end and killed where it does not."""
+    pipe = DEVNULL if quiet else PIPE
+    process = await asyncio.create_subprocess_exec(*argv, env=env, cwd=cwd, stdin=pipe, stdout=pipe)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS_MAX):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
