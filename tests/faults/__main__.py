@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from tests.faults.planted import PLANTED, Planted, find
 from tests.faults.report import Report
 from tests.faults.scene import Scene, play
 from tests.faults.scenes import CI, GROUPS, SCENES
-from tests.faults.stage import Stage, staged
+from tests.faults.stage import NoSmallDisk, Stage, staged
 
 SEED: Final = 1
 WIDTH: Final = 160
@@ -42,6 +43,7 @@ def main() -> int:
     if unknown:
         console.print(f"[red]There is no {', '.join(unknown)}: see --list.[/red]")
         return 2
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells every failure of an outage that we made
     kept = asked.keep or Path(tempfile.mkdtemp(prefix="sluice-histories-"))
     report = Report(console, seed=asked.seed, kept=kept)
     scenes, plants = chosen(asked)
@@ -70,10 +72,18 @@ async def run(scenes: Sequence[Scene], plants: Sequence[Planted], report: Report
     """One after the other. A stage that a scene has left unwell is put away, and the next gets a new one."""
     left: list[Scene | Planted] = [*scenes, *plants]
     while left:
-        async with staged(report.say) as stage:
-            while left:
-                if not await _one(left.pop(0), stage, report, seed=seed, kept=kept):
-                    break
+        small_disk = _small_disk(left[0])
+        try:
+            async with staged(report.say, small_disk=small_disk) as stage:
+                while left and _small_disk(left[0]) == small_disk:
+                    if not await _one(left.pop(0), stage, report, seed=seed, kept=kept):
+                        break
+        except NoSmallDisk as reason:
+            report.say(f"skipped {left.pop(0).name}: {reason}")
+
+
+def _small_disk(what: Scene | Planted) -> bool:
+    return isinstance(what, Scene) and what.small_disk
 
 
 async def _one(what: Scene | Planted, stage: Stage, report: Report, *, seed: int, kept: Path) -> bool:

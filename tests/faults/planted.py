@@ -118,7 +118,7 @@ PLANTED: Final = {
             "key-per-attempt",
             "I3",
             "each attempt has a key of its own",
-            sinks.rule("accept_and_drop_answer", channels=("webhook",)),
+            sinks.rule("accept_and_drop_answer", share=0.8, channels=("webhook",)),
         ),
         Planted("mail-sent-again", "I3", "a mail in doubt is sent again without a word", mails_die, load_seconds=9.0),
         Planted("clock-ahead", "I4", "senders claim what is due in a moment", nothing),

@@ -53,6 +53,8 @@ class Scene:
     sink_lag_seconds: float = 0.0
     booking_lag_seconds: float = 1.0
     rest_seconds_max: float = rest.REST_SECONDS_MAX
+    small_disk: bool = False
+    """It needs a database on a disk that can be filled."""
     after: Fault | None = None
     """What is done when all is at rest, before it is judged."""
 

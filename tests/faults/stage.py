@@ -6,8 +6,9 @@ import asyncio
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -49,8 +50,10 @@ SETTINGS: Final = {
 """A scene waits for leases, rests and policies: shorter ones than in production, in the same proportions."""
 KEPT: Final = {"cleanup.policy": "delete", "retention.ms": "86400000", "segment.ms": "604800000"}
 """Every record is needed at the end; the scenes of erasure have topics forget when they are through."""
-READY_SECONDS_MAX: Final = 60.0
+READY_SECONDS_MAX: Final = 90.0
+SMALL_DISK_MEGABYTES: Final = 1_024
 STRUCK_SECONDS_MAX: Final = 20.0
+FROZEN_SECONDS_MAX: Final = 14.0
 LINKS: Final = ("kafka", "postgres-sequences", "postgres-enrollment", "postgres-delivery", "sink-http", "sink-smtp")
 
 
@@ -66,6 +69,7 @@ class Stage:
     """Through its proxy: what definitions name."""
     frozen: list[Span] = field(default_factory=list)
     deaf: list[Span] = field(default_factory=list)
+    planted: str | None = None
     told: list[str] = field(default_factory=list)
     """What was done, for the report."""
 
@@ -87,13 +91,18 @@ class Stage:
         await sleep(seconds)
         self._thaw(name, process, since)
 
-    async def thaw_struck(self, name: str, seconds: float) -> int | None:
-        """After a point has frozen a process by itself: let it go on later; its pid."""
+    async def thaw_struck(self, name: str, seconds: float, until: Callable[[], Awaitable[bool]]) -> int | None:
+        """After a point has frozen a process by itself: let it go on later, and not before `until` says so; its pid.
+
+        Not much later, though: who does not answer about its health for long is killed by its supervisor.
+        """
         pid = await self.struck()
         if pid is None:
             return None
-        since = utc_now()
+        since, began = utc_now(), monotonic()
         await sleep(seconds)
+        while monotonic() - began < FROZEN_SECONDS_MAX and not await until():
+            await sleep(0.1)
         process = ProcessId.of(pid)
         if process is not None:
             self._thaw(name, process, since)
@@ -126,13 +135,14 @@ class Stage:
 
     async def plant(self, name: str | None) -> None:
         """Start the processes that a plant is for anew, with it (None: without any)."""
-        before = (self.folder / "plant").read_text() if (self.folder / "plant").exists() else name
         (self.folder / "plant").unlink(missing_ok=True)
         if name is not None:
-            assert name in plants.PLANTS, name
             (self.folder / "plant").write_text(name)
-        roles = plants.PLANTS[name or str(before)][0] if name or before else ()
-        await self.restart(*(one for one in SERVICES if _role(one) in roles))
+        changed = name or self.planted
+        self.planted = name
+        if changed is not None:
+            roles, _ = plants.PLANTS[changed]
+            await self.restart(*(one for one in SERVICES if _role(one) in roles))
 
     async def restart(self, *names: str) -> None:
         """Stop them in order, and wait until they are back."""
@@ -226,8 +236,8 @@ def _role(process: str) -> str:
 
 
 @asynccontextmanager
-async def staged(say: Callable[[str], None] = lambda _: None) -> AsyncIterator[Stage]:
-    """The stack behind its proxies; everything is gone at the end."""
+async def staged(say: Callable[[str], None] = lambda _: None, *, small_disk: bool = False) -> AsyncIterator[Stage]:
+    """The stack behind its proxies; all is gone at the end. `small_disk`: Postgres has one that can be filled."""
     root = Path(tempfile.mkdtemp(prefix="sluice-faults-"))
     folder = root / "injected"
     folder.mkdir()
@@ -235,6 +245,8 @@ async def staged(say: Callable[[str], None] = lambda _: None) -> AsyncIterator[S
     network: Network | None = None
     conn: Connection | None = None
     try:
+        if small_disk:
+            _mount(stack.layout.postgres)
         stack.layout.prepare()
         ports = {link: Ports(stack.layout)[f"through-{link}"] for link in LINKS}
         say("starting Kafka and Postgres")
@@ -259,8 +271,30 @@ async def staged(say: Callable[[str], None] = lambda _: None) -> AsyncIterator[S
         if network is not None:
             await network.stop()
         await asyncio.to_thread(stack.stop)
+        if small_disk:
+            _unmount(stack.layout.postgres)
         stack.reset()
         shutil.rmtree(root, ignore_errors=True)
+
+
+class NoSmallDisk(Exception):
+    """A small file system cannot be mounted here; the text says why."""
+
+
+def _mount(folder: Path) -> None:
+    folder.mkdir(exist_ok=True, mode=0o711)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_MEGABYTES}m,mode=711", "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise NoSmallDisk(done.stderr.strip() or "mount is not permitted")
+
+
+def _unmount(folder: Path) -> None:
+    subprocess.run(["umount", str(folder)], check=False)
 
 
 async def keep_everything(kafka: list[str]) -> None:

@@ -51,7 +51,7 @@ KINDS: Final = (
     Kind("mails", (("email", 0), ("email", 2), ("email", 1))),
     Kind("mixed", (("webhook", 1), ("email", 1), ("webhook", 2)), campaign="both"),
     Kind("doubt", (("email", 0), ("webhook", 2)), on_unknown="retry", in_flight="pin"),
-    Kind("later", (("webhook", 2), ("webhook", 3)), campaign="both"),
+    Kind("later", (("webhook", 1), ("email", 4), ("webhook", 3)), campaign="both"),
 )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import asyncpg
@@ -97,6 +98,21 @@ async def cancelled(play: Play) -> None:
         await sleep(0.3)
 
 
+async def disk_full(play: Play) -> None:
+    """Not a byte is left for the database, which ends; then there is room again."""
+    ballast = play.stage.stack.layout.postgres / "ballast"
+    await asyncio.to_thread(_fill, ballast)
+    await sleep(HELD_SECONDS)
+    await asyncio.to_thread(ballast.unlink)
+    await play.stage.ready("postgres")
+
+
+def _fill(file: Path) -> None:
+    with suppress(OSError), file.open("wb", buffering=0) as out:
+        while True:
+            out.write(bytes(64 * 1024))
+
+
 SCENES: Final = (
     Scene("postgres-restart", "Postgres is restarted", restarted),
     Scene("postgres-killed", "kill -9 of Postgres, which recovers", killed, load_seconds=10.0),
@@ -110,4 +126,5 @@ SCENES: Final = (
         booking_lag_seconds=3.0,
     ),
     Scene("old-snapshot", "a report holds a snapshot for the whole run", snapshot, load_seconds=11.0),
+    Scene("disk-full", "the database's disk is full for 4 s", disk_full, load_seconds=12.0, small_disk=True),
 )

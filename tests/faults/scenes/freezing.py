@@ -35,13 +35,31 @@ def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[
     async def fault(play: Play) -> None:
         for _ in range(2):
             play.stage.point(point, role, do="stop", skip=play.chance.randrange(8))
-            thawing = asyncio.create_task(play.stage.thaw_struck(process, BEYOND_LEASE_SECONDS))
+            stopped = asyncio.Event()
+            thawing = asyncio.create_task(
+                play.stage.thaw_struck(
+                    process, BEYOND_LEASE_SECONDS, stopped_all(play, stopped, sender=role == "delivery-send")
+                )
+            )
             await sleep(0.5)
             await pause_all(play)
+            stopped.set()
             await thawing
             await resume_all(play)
 
     return fault
+
+
+def stopped_all(play: Play, paused: asyncio.Event, *, sender: bool) -> Callable[[], Awaitable[bool]]:
+    """Whether every receipt of the pauses is given."""
+
+    async def stopped() -> bool:
+        if not sender:
+            return True  # it is the planner that would give them
+        owed = "select count(*) from delivery.sequence_halt where sequence_id like $1 || '%'"
+        return paused.is_set() and not await play.stage.conn.fetchval(owed, play.workload.prefix)
+
+    return stopped
 
 
 async def pause_all(play: Play) -> None:
