@@ -27,6 +27,7 @@ log = structlog.get_logger()
 BATCH_RECORDS_MAX: Final = 500
 BEAT_SECONDS: Final = 0.2
 CONFIRM_SECONDS_MAX: Final = 0.5
+CONFIRM_SECONDS: Final = 2.0
 POLL_FRESH_MILLISECONDS_MAX: Final = 1_500
 STALL_SECONDS_MAX: Final = 60.0
 RESTART_SECONDS_MAX: Final = 60.0
@@ -51,6 +52,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         self._stopped: set[int] = set()
         self._busy = False
         self._progress = monotonic()
+        self._confirmed = 0.0
         self._escapes = delays(*ESCAPE_SECONDS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._subscriber = broker.subscriber(
@@ -231,12 +233,21 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         name = f"reader:{self.topic}"
         while not stop.is_set():
             self._health.beat(name, every_seconds_max=STALL_SECONDS_MAX * 2)
-            if self.caught_up() and self._routes.heartbeat:
+            if self.caught_up() and self._must_confirm():
                 await self._confirm()
             # A batch under way waits for the database, not for Kafka.
             if not self._busy and monotonic() - self._progress > STALL_SECONDS_MAX:
                 await self._restart()
             await sleep_unless(stop, BEAT_SECONDS)
+
+    def _must_confirm(self) -> bool:
+        """A heartbeat each time; a service that may have to catch up is told by its other readers once in a while."""
+        if self._routes.heartbeat:
+            return True
+        due = self._pipeline.guarded and monotonic() - self._confirmed > CONFIRM_SECONDS
+        if due:
+            self._confirmed = monotonic()
+        return due
 
     async def _confirm(self) -> None:
         """Look again once the connection is there: a beat that waited for one would vouch for what was true before."""
@@ -246,7 +257,8 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
                 self._pipeline.pool.acquire() as conn,
                 conn.transaction(),
             ):
-                await offsets.beat(conn, self.topic, self.caught_up())
+                if await self._pipeline.knows(conn):
+                    await offsets.beat(conn, self.topic, self.caught_up())
         except Exception as error:
             log.warning("heartbeat_failed", topic=self.topic, error=type(error).__name__)
             await sleep(BEAT_SECONDS)

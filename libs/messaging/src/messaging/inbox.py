@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from chassis.pool import Conn
 
@@ -13,7 +13,7 @@ _REMEMBER: Final = """
 insert into inbox (message) select unnest($1::uuid[]) on conflict (message) do nothing returning message::text
 """
 
-_SEEN: Final = "select message::text, answer from inbox where message = any($1::uuid[])"
+_SEEN: Final = "select message::text, answer, adopted from inbox where message = any($1::uuid[])"
 
 _RECORD: Final = """
 insert into inbox (message, answer) select message, answer from unnest($1::uuid[], $2::bytea[]) as row (message, answer)
@@ -23,6 +23,15 @@ _ANSWER: Final = """
 with kept as (update inbox set answer = $2 where message = $1 and answer is null returning true)
 select exists (select from kept) or not exists (select from inbox where message = $1)
 """
+
+# One that waits for its answer has it now.
+_ADOPT: Final = """
+insert into inbox as known (message, answer, adopted)
+select distinct on (message) message, answer, true from unnest($1::uuid[], $2::bytea[]) as said (message, answer)
+on conflict (message) do update set answer = excluded.answer, adopted = true where known.answer is null
+"""
+
+_REOPEN: Final = "delete from inbox where message = any($1::uuid[]) and adopted"
 
 _FORGET: Final = """
 delete from inbox where ctid = any(array(
@@ -41,9 +50,28 @@ async def remember(conn: Conn, messages: Sequence[str]) -> set[str]:
     return {row[0] for row in await conn.fetch(_REMEMBER, messages)}
 
 
-async def seen(conn: Conn, messages: Sequence[str]) -> dict[str, bytes | None]:
-    """Commands handled before, each with its answer; None where it still waits for one."""
-    return {row[0]: row[1] for row in await conn.fetch(_SEEN, messages)}
+class Seen(NamedTuple):
+    """A command that was handled before."""
+
+    answer: bytes | None
+    """None where it still waits for one."""
+    adopted: bool
+    """The answer was read back from its topic: what the command did may be lost."""
+
+
+async def seen(conn: Conn, messages: Sequence[str]) -> dict[str, Seen]:
+    """Commands handled before."""
+    return {row[0]: Seen(row[1], row[2]) for row in await conn.fetch(_SEEN, messages)}
+
+
+async def adopt(conn: Conn, answers: Mapping[str, bytes]) -> None:
+    """Keep answers that were read back from their topic."""
+    await conn.execute(_ADOPT, list(answers), list(answers.values()))
+
+
+async def reopen(conn: Conn, messages: Sequence[str]) -> None:
+    """Have commands handled again whose answers were adopted."""
+    await conn.execute(_REOPEN, messages)
 
 
 async def record(conn: Conn, answers: Mapping[str, bytes | None]) -> None:

@@ -1,7 +1,7 @@
 """Outgoing records, written in the transaction that they follow from; the relay publishes them."""
 
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import orjson
@@ -86,7 +86,17 @@ select seq, topic, key, value, headers from (
 where before < $3 order by seq
 """
 
-_DELETE: Final = "delete from outbox where seq = any($1::bigint[])"
+# With how far that is published, in one statement: what is published is known to be, or stands in the outbox.
+_FORGET: Final = """
+with gone as (
+    delete from outbox where seq = any($1::bigint[])
+)
+insert into said (topic, partition, next_offset)
+select topic, partition, next_offset
+from unnest($2::text[], $3::integer[], $4::bigint[]) as moved (topic, partition, next_offset)
+order by topic, partition
+on conflict (topic, partition) do update set next_offset = greatest(said.next_offset, excluded.next_offset)
+"""
 
 
 async def write(conn: Conn, rows: Sequence[Outgoing]) -> None:
@@ -109,6 +119,6 @@ async def read(conn: Conn, lane: int, *, limit: int, bytes_max: int) -> list[Que
     return [Queued(*row) for row in await conn.fetch(_READ, lane, limit, bytes_max)]
 
 
-async def delete(conn: Conn, seqs: Sequence[int]) -> None:
-    """Forget records that Kafka has acknowledged."""
-    await conn.execute(_DELETE, seqs)
+async def forget(conn: Conn, seqs: Sequence[int], upto: Mapping[tuple[str, int], int]) -> None:
+    """Forget records that Kafka has acknowledged; `upto`: the next offset behind them, by topic and partition."""
+    await conn.execute(_FORGET, seqs, [at[0] for at in upto], [at[1] for at in upto], list(upto.values()))

@@ -1,22 +1,25 @@
 """A batch of records becomes one transaction; a guilty record is split off, an outage is waited out."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 import asyncpg
+import orjson
 import structlog
 from chassis.backoff import delays
-from chassis.clock import sleep
+from chassis.clock import monotonic, sleep
 from chassis.pool import Conn, Pool, is_transient
 from prometheus_client import Counter as Metric
 
-from messaging import inbox, offsets, outbox, quarantine
+from messaging import inbox, offsets, opening, outbox, quarantine
 from messaging.inbound import Inbound, Record, read
 from messaging.model import Batch, Cause, Fence, Message, Refused
 from messaging.offsets import Move
+from messaging.opening import Closed, Level
 from messaging.routes import WEIGHT_MAX, Handler, TopicRoutes
 from messaging.tx import Tx
 
@@ -24,7 +27,10 @@ log = structlog.get_logger()
 
 HANDLED: Final = Metric("sluice_messages_handled", "Records by what became of them.", ["topic", "type", "outcome"])
 TIMEOUTS_BEFORE_BLAME: Final = 5
+OPEN_SECONDS_WAIT: Final = 2.0
+OPEN_POLL_SECONDS: Final = 0.1
 
+NOT_SEEN: Final = inbox.Seen(answer=None, adopted=False)
 INTERNAL: Final = Refused("internal", "the command could not be handled; it was set aside")
 
 _NOW: Final = "select clock_timestamp()"
@@ -56,15 +62,45 @@ class Pipeline:
     service: str
     source: str
     pool: Pool
+    guarded: bool = False
+    """Nothing is taken in before what was said is known (see `opening`)."""
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Tx]:
-        """A transaction for loops; what is said in it is published after its commit."""
+        """A transaction for loops; what is said in it is published after its commit.
+
+        Raises Closed where the service does not open within OPEN_SECONDS_WAIT.
+        """
+        asked = monotonic()
+        while True:
+            async with self.pool.acquire() as conn, conn.transaction():
+                now = await self._now(conn, Level.OPEN)
+                if now is not None:
+                    tx = Tx(conn, now, self.source)
+                    yield tx
+                    if tx.outgoing:
+                        await outbox.write(conn, tx.outgoing)
+                    return
+            if monotonic() - asked > OPEN_SECONDS_WAIT:
+                raise Closed(self.service)
+            await sleep(OPEN_POLL_SECONDS)
+
+    @asynccontextmanager
+    async def adopting(self) -> AsyncIterator[Tx]:
+        """A transaction in which a service that is closed takes over what it has said; what follows waits."""
         async with self.pool.acquire() as conn, conn.transaction():
             tx = Tx(conn, await conn.fetchval(_NOW), self.source)
             yield tx
             if tx.outgoing:
                 await outbox.write(conn, tx.outgoing)
+
+    async def _now(self, conn: Conn, level: Level) -> datetime | None:
+        """The database's clock; None where the service is closed."""
+        return await opening.now(conn, level) if self.guarded else await conn.fetchval(_NOW)
+
+    async def knows(self, conn: Conn) -> bool:
+        """Whether what was said is known: before that no heartbeat counts."""
+        return not self.guarded or await opening.is_held(conn, Level.KNOWN)
 
     async def handle(self, routes: TopicRoutes, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Handle the records of one topic, in order; `positions` (next offset by partition) moves with each commit.
@@ -117,7 +153,7 @@ class Pipeline:
         timeouts = 0
         for delay in delays(0.05, 5.0):
             try:
-                moved = await self._transact(routes, part, walk.at)
+                moved = await self._when_open(routes, part, walk.at)
             except Exception as error:
                 timeouts += isinstance(error, asyncpg.QueryCanceledError)
                 raced = isinstance(error, asyncpg.UniqueViolationError) and error.constraint_name == "inbox_pkey"
@@ -131,6 +167,15 @@ class Pipeline:
                 walk.move(moved)
                 return
 
+    async def _when_open(
+        self, routes: TopicRoutes, part: Sequence[Inbound], positions: Mapping[int, int]
+    ) -> dict[int, int]:
+        while True:
+            try:
+                return await self._transact(routes, part, positions)
+            except Closed:
+                await sleep(OPEN_POLL_SECONDS)
+
     async def _transact(
         self, routes: TopicRoutes, part: Sequence[Inbound], positions: Mapping[int, int]
     ) -> dict[int, int]:
@@ -141,8 +186,11 @@ class Pipeline:
         async with self.pool.acquire() as conn, conn.transaction():
             moves = [Move(partition, positions[partition], upto) for partition, upto in moved.items()]
             await offsets.advance(conn, routes.topic, moves)
-            tx = Tx(conn, await conn.fetchval(_NOW), self.source)
-            todo, repeated = await self._unseen(conn, routes, part)
+            now = await self._now(conn, Level.OPEN if routes.waits else Level.KNOWN)
+            if now is None:
+                raise Closed(routes.topic)
+            tx = Tx(conn, now, self.source)
+            todo, repeated = await self._unseen(tx, routes, part)
             await self._handle(routes, todo, tx, outcomes)
             for inbound in part:
                 if inbound.broken is not None:
@@ -159,7 +207,7 @@ class Pipeline:
         return moved
 
     async def _unseen(
-        self, conn: Conn, routes: TopicRoutes, part: Sequence[Inbound]
+        self, tx: Tx, routes: TopicRoutes, part: Sequence[Inbound]
     ) -> tuple[list[Inbound], list[Inbound]]:
         """Those never handled before (the first of equal ones), and the repeated commands."""
         if not routes.inbox:
@@ -173,14 +221,35 @@ class Pipeline:
         if not first:
             return list(part), []
         if routes.commands:
-            seen = await inbox.seen(conn, list(first))
-            fresh = {id(inbound) for identity, inbound in first.items() if identity not in seen}
+            seen = await inbox.seen(tx.conn, list(first))
+            undone = await self._undone(tx, routes, first, seen)
+            fresh = {id(i) for identity, i in first.items() if identity not in seen or identity in undone}
         else:
-            new = await inbox.remember(conn, list(first))
+            new = await inbox.remember(tx.conn, list(first))
             fresh = {id(inbound) for identity, inbound in first.items() if identity in new}
         old = [inbound for inbound in known if id(inbound) not in fresh]
         gone = {id(inbound) for inbound in old}
         return [i for i in part if id(i) not in gone], old if routes.commands else []
+
+    async def _undone(
+        self, tx: Tx, routes: TopicRoutes, first: Mapping[str, Inbound], seen: Mapping[str, inbox.Seen]
+    ) -> Set[str]:
+        """Commands whose adopted answer says that they were accepted, and whose effect was lost: done again."""
+        if routes.undone is None:
+            return frozenset()
+        asked: dict[str, tuple[Message[Any], Mapping[str, Any]]] = {}
+        for identity, inbound in first.items():  # in the order in which they were asked
+            answer, adopted = seen.get(identity, NOT_SEEN)
+            message = inbound.message
+            if adopted and answer is not None and message is not None:
+                result = orjson.loads(answer)["data"].get("result")
+                if result is not None:
+                    asked[identity] = (message, result)
+        undone = await routes.undone(tx.conn, asked) if asked else frozenset()
+        if undone:
+            await inbox.reopen(tx.conn, list(undone))
+            tx.given |= {identity: answer for identity in undone if (answer := seen[identity].answer) is not None}
+        return undone
 
     async def _handle(
         self, routes: TopicRoutes, todo: Sequence[Inbound], tx: Tx, outcomes: Counter[tuple[str, str]]
@@ -242,9 +311,9 @@ class Pipeline:
             return
         stored = await inbox.seen(conn, [inbound.identity for inbound in repeated])
         for inbound in repeated:
-            value = stored.get(inbound.identity)
-            if value is not None and inbound.cause is not None:
-                tx.repeat(inbound.cause, value, topic=routes.topic)
+            known = stored.get(inbound.identity)
+            if known is not None and known.answer is not None and inbound.cause is not None:
+                tx.repeat(inbound.cause, known.answer, topic=routes.topic)
 
 
 def fence_of(inbound: Inbound) -> Fence:

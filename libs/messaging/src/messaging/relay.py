@@ -13,7 +13,8 @@ from chassis.health import Health
 from chassis.pool import Conn, Pool
 from prometheus_client import Counter as Metric
 
-from messaging import outbox
+from messaging import opening, outbox
+from messaging.opening import Level
 from messaging.outbox import BULK, LANES, URGENT, Queued, unpack_headers
 
 log = structlog.get_logger()
@@ -23,6 +24,7 @@ BATCH_MAX: Final = {URGENT: 500, BULK: 2_000}
 LINGER_MILLISECONDS: Final = {URGENT: 0, BULK: 5}
 POLL_SECONDS: Final = 0.5
 OWNER_POLL_SECONDS: Final = 0.5
+KNOWN_POLL_SECONDS: Final = 0.1
 ACKNOWLEDGE_SECONDS_MAX: Final = 30.0
 STALL_SECONDS_MAX: Final = 120.0
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -39,8 +41,10 @@ _SCHEMA: Final = "select current_schema()"
 class Relay:
     """One lane's publisher. Two lanes never wait for each other: each has a connection and a producer of its own."""
 
-    def __init__(self, pool: Pool, *, kafka: Sequence[str], lane: int, health: Health) -> None:
+    def __init__(self, pool: Pool, *, kafka: Sequence[str], lane: int, health: Health, guarded: bool = False) -> None:
+        """`guarded`: publish nothing before what was said is known, or what is found beyond it tells nothing."""
         self._pool = pool
+        self._guarded = guarded
         self._kafka = list(kafka)
         self._lane = lane
         self._health = health
@@ -78,6 +82,10 @@ class Relay:
                 self._health.beat(f"relay:{lane}", every_seconds_max=STALL_SECONDS_MAX)
                 if await sleep_unless(stop, OWNER_POLL_SECONDS):
                     return
+            while self._guarded and not await opening.is_held(conn, Level.KNOWN):
+                self._health.beat(f"relay:{lane}", every_seconds_max=STALL_SECONDS_MAX)
+                if await sleep_unless(stop, KNOWN_POLL_SECONDS):
+                    return
             channel = f"{await conn.fetchval(_SCHEMA)}.outbox"
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._kafka,
@@ -111,8 +119,8 @@ class Relay:
             rows = await outbox.read(conn, self._lane, limit=BATCH_MAX[self._lane], bytes_max=BATCH_BYTES_MAX)
             if rows:
                 async with asyncio.timeout(ACKNOWLEDGE_SECONDS_MAX):
-                    await _send(producer, rows)
-                await outbox.delete(conn, [row.seq for row in rows])
+                    upto = await _send(producer, rows)
+                await outbox.forget(conn, [row.seq for row in rows], upto)
                 RELAYED.labels(lane).inc(len(rows))
             elif stop.is_set():
                 return
@@ -132,13 +140,27 @@ class Relay:
         self._woken.set()
 
 
-async def _send(producer: AIOKafkaProducer, rows: Sequence[Queued]) -> None:
-    """Hand over all rows in order, then wait for every acknowledgement: the first failure is raised."""
+class OffsetUnknown(Exception):
+    """Kafka has the record and cannot say where any more: it is said again, for what is found there must be known."""
+
+
+async def _send(producer: AIOKafkaProducer, rows: Sequence[Queued]) -> dict[tuple[str, int], int]:
+    """Hand over all rows in order, then wait for every acknowledgement: the first failure is raised.
+
+    The next offset behind them, by topic and partition.
+    """
     futures = [
         await producer.send(row.topic, row.value, key=row.key, headers=unpack_headers(row.headers, value=row.value))
         for row in rows
     ]
-    await asyncio.gather(*futures)
+    upto: dict[tuple[str, int], int] = {}
+    for sent in await asyncio.gather(*futures):
+        if sent.offset < 0:
+            raise OffsetUnknown(sent.topic)
+        at = (sent.topic, sent.partition)
+        if upto.get(at, -1) <= sent.offset:
+            upto[at] = sent.offset + 1
+    return upto
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

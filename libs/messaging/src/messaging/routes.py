@@ -1,13 +1,14 @@
 """One table per service: what it reads, and which function handles it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from chassis.pool import Conn
 from sluice_contracts import topics
 from sluice_contracts.base import Message as Contract
 
-from messaging.model import Batch, Fence, Tombstone
+from messaging.model import Batch, Fence, Message, Tombstone
 from messaging.tx import Tx
 
 Handler = Callable[[Batch[Any], Tx], Awaitable[None]]
@@ -15,6 +16,11 @@ TombstoneHandler = Callable[[Sequence[Tombstone], Tx], Awaitable[None]]
 Locker = Callable[[Sequence[Any], Tx], Awaitable[None]]
 """Takes messages; of a compacted topic tombstones too."""
 Fencer = Callable[[Sequence[Fence], Tx], Awaitable[None]]
+
+Adopter = Callable[[Sequence[Any], Tx], Awaitable[None]]
+"""Takes messages, and of a compacted topic tombstones, that this service has said: in the order of each key."""
+Undone = Callable[[Conn, Mapping[str, tuple[Message[Any], Mapping[str, Any]]]], Awaitable[Set[str]]]
+"""Of commands with the results that were answered, by identity: those whose effect is not in the database."""
 
 WEIGHT_MAX = 1_000
 
@@ -32,13 +38,29 @@ class TopicRoutes:
     lock: Locker | None = None
     fence: Fencer | None = None
     weigh: dict[str, Callable[[Any], int]] = field(default_factory=dict)
+    undone: Undone | None = None
     inbox: bool = True
     heartbeat: bool = False
+    acts: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is read only once all else is heard up to where it ended, after a put-back."""
+        return self.acts or self.commands
 
     @property
     def commands(self) -> bool:
         """Whether its records are answered."""
         return self.topic in topics.COMMAND_TOPICS
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What is made of what this service has said on a topic, where its database has lost it."""
+
+    topic: str
+    models: dict[str, type[Contract]]
+    adopt: Adopter | None
 
 
 class Routes:
@@ -48,6 +70,8 @@ class Routes:
         self.service = service
         self.source = source or service
         self.topics: dict[str, TopicRoutes] = {}
+        self.adoptions: list[Adoption] = []
+        self.finish_adoption: Callable[[Tx], Awaitable[None]] | None = None
 
     def on(self, model: type[Contract], handler: Handler) -> None:
         """Handle messages of this type in batches, no two of the same key in one."""
@@ -89,11 +113,35 @@ class Routes:
         """Confirm in the database, several times a second, that this topic's reader has caught up."""
         self._of(topic).heartbeat = True
 
+    def adopt(self, topic: str, adopter: Adopter | None = None, *models: type[Contract]) -> None:
+        """Look for what this service has said here, and, where its database was put back, hand it to `adopter`.
+
+        Topics are adopted in the order in which they are named. Where nothing is, the service looks for nothing.
+        """
+        self._of_contract(topic)
+        self.adoptions.append(Adoption(topic, {model.TYPE: model for model in models}, adopter))
+
+    def after_adoption(self, finish: Callable[[Tx], Awaitable[None]]) -> None:
+        """What is to be done when all was adopted, answers too."""
+        self.finish_adoption = finish
+
+    def undone(self, topic: str, undone: Undone) -> None:
+        """Tell which commands of a topic must be handled again, although their answers were adopted."""
+        self._of(topic).undone = undone
+
+    def acts(self, topic: str) -> None:
+        """What is read here makes the service act by itself: after a put-back it waits with the commands."""
+        self._of(topic).acts = True
+
     def without_inbox(self, topic: str) -> None:
         """For compacted topics: `state_version` and offset say what is old."""
         self._of(topic).inbox = False
 
     def _of(self, topic: str) -> TopicRoutes:
+        self._of_contract(topic)
+        return self.topics.setdefault(topic, TopicRoutes(topic))
+
+    @staticmethod
+    def _of_contract(topic: str) -> None:
         if topic not in topics.ALL_TOPICS:
             raise ValueError(f"{topic!r} is not a topic of the contract")
-        return self.topics.setdefault(topic, TopicRoutes(topic))

@@ -1,4 +1,4 @@
-"""One service on Kafka: its readers, its relay, and transactions for its loops."""
+"""One service on Kafka: its readers, its relay, its lookout, and transactions for its loops."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -15,6 +15,7 @@ from faststream.kafka import KafkaBroker
 
 from messaging import inbox
 from messaging.consume import Reader
+from messaging.lookout import Lookout
 from messaging.outbox import BULK, URGENT
 from messaging.pipeline import Pipeline
 from messaging.relay import Relay
@@ -38,7 +39,8 @@ class Service:
         self.name = routes.service
         self.source = routes.source
         self.pool = pool
-        self.pipeline = Pipeline(routes.service, routes.source, pool)
+        self.pipeline = Pipeline(routes.service, routes.source, pool, guarded=bool(routes.adoptions))
+        self._routes = routes
         self._health = health
         self._kafka = list(kafka)
         self._broker = KafkaBroker(
@@ -60,11 +62,12 @@ class Service:
     async def run(self, stop: asyncio.Event) -> None:
         """Read, handle and publish until `stop`; what is under way is finished, what is said is published."""
         self._health.ready("kafka", False)
-        done_reading = asyncio.Event()
-        relays = [Relay(self.pool, kafka=self._kafka, lane=lane, health=self._health) for lane in (URGENT, BULK)]
+        done_reading, done_publishing = asyncio.Event(), asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            for relay in relays:
-                group.create_task(relay.run(done_reading))
+            group.create_task(self._publish(done_reading, done_publishing))
+            if self.pipeline.guarded:
+                lookout = Lookout(self.pipeline, self._routes, kafka=self._kafka, health=self._health)
+                group.create_task(lookout.run(done_publishing))
             group.create_task(self._sweep(stop))
             try:
                 await self._connect(stop)
@@ -76,6 +79,16 @@ class Service:
                 self._health.ready("kafka", False)
                 await self._disconnect()
             done_reading.set()
+
+    async def _publish(self, done_reading: asyncio.Event, done: asyncio.Event) -> None:
+        """Both lanes until all is read and said; who looks out stays until then."""
+        async with asyncio.TaskGroup() as group:
+            for lane in (URGENT, BULK):
+                relay = Relay(
+                    self.pool, kafka=self._kafka, lane=lane, health=self._health, guarded=self.pipeline.guarded
+                )
+                group.create_task(relay.run(done_reading))
+        done.set()
 
     async def _connect(self, stop: asyncio.Event) -> None:
         """Try until Kafka lets us in; a stop is not kept waiting."""

@@ -27,6 +27,8 @@ class Tx:
     outgoing: list[Outgoing] = field(default_factory=list)
     answers: dict[str, bytes | None] = field(default_factory=dict)
     """By the command's identity; None = deferred."""
+    given: dict[str, bytes] = field(default_factory=dict)
+    """Answers that were given before, of commands that are handled again: they stay."""
 
     def emit(self, decided: Decided[Any]) -> None:
         """Say the messages of every decision, caused by what was decided on; commands are answered."""
@@ -92,6 +94,10 @@ class Tx:
             given = CommandAccepted(command=command, result=_plain(decision.result))
         self.say(given, replace(cause, correlation_id=cause.id), topic=topics.ANSWERS_OF[topic])
         value = self.outgoing[-1].value
+        kept = self.given.get(inbox.identity(cause)) if self.given else None
+        if kept is not None:
+            self.outgoing[-1] = self.outgoing[-1]._replace(value=kept)
+            return kept
         assert value is not None
         return value
 

@@ -3,7 +3,7 @@
 from messaging import Routes
 from sluice_contracts import contacts, delivery, enrollment, sequences, topics
 
-from enrollment.handlers import activity, deliveries, entry, removals, versions
+from enrollment.handlers import activity, adoption, deliveries, entry, removals, versions
 from enrollment.handlers import contacts as on_contacts
 from enrollment.handlers import sequences as on_sequences
 
@@ -68,4 +68,26 @@ def build() -> Routes:
     routes.lock(topics.DELIVERY_EVENTS, deliveries.lock_reported)
     # An enrollment ends once, whatever is reported twice.
     routes.without_inbox(topics.DELIVERY_EVENTS)
+    _adoptions(routes)
     return routes
+
+
+def _adoptions(routes: Routes) -> None:
+    adopter = adoption.Adopter()
+    routes.adopt(topics.ENROLLMENT_CONTROL, adopter.closings, enrollment.EntryClosed)
+    routes.adopt(
+        topics.ENROLLMENT_EVENTS,
+        adopter.entries,
+        enrollment.ContactEnrolled,
+        enrollment.EnrollmentRefused,
+        enrollment.EnrollmentCompleted,
+        enrollment.EnrollmentFailed,
+    )
+    routes.adopt(topics.ENROLLMENT_CONTROL, adoption.leaving, enrollment.ContactRemoved, enrollment.EnrollmentStopped)
+    routes.adopt(topics.ERASURE_RECEIPTS)
+    routes.adopt(topics.ENROLLMENT_ANSWERS)
+    routes.after_adoption(adoption.finish)
+    routes.undone(topics.ENROLLMENT_COMMANDS, adoption.enrolls_undone)
+    routes.undone(topics.ENROLLMENT_IMPORTS, adoption.enrolls_undone)
+    routes.undone(topics.ENROLLMENT_REMOVALS, adoption.removals_undone)
+    routes.acts(topics.CONTACTS_EVENTS)  # contacts enter by themselves

@@ -22,7 +22,7 @@ from sluice_contracts.sequences import (
     VersionPublished,
 )
 
-from sequences.handlers import commands, echoes, receipts
+from sequences.handlers import adoption, commands, echoes, receipts
 from sequences.settings import SCHEMA, SequencesSettings
 from sequences.store import sequences
 
@@ -57,6 +57,7 @@ def build(settings: SequencesSettings) -> Routes:
     routes.on(SequenceErased, partial(receipts.on_sequence_erased, services=settings.services))
     routes.ignore(topics.ERASURE_RECEIPTS, ContactErased)
     _echoes(routes)
+    _adoptions(routes)
     for topic in routes.topics:
         if topic != topics.SEQUENCES_VERSIONS:
             routes.lock(topic, lock_sequences)
@@ -85,3 +86,11 @@ def _echoes(routes: Routes) -> None:
     routes.without_inbox(topics.SEQUENCES_EVENTS)
     routes.on(VersionPublished, echoes.on_version_published)
     routes.without_inbox(topics.SEQUENCES_VERSIONS)
+
+
+def _adoptions(routes: Routes) -> None:
+    routes.adopt(topics.SEQUENCES_EVENTS, adoption.adopt_states, *_OWN_EVENTS)
+    routes.adopt(topics.SEQUENCES_VERSIONS, adoption.adopt_versions, VersionPublished)
+    for topic in (topics.SEQUENCES_CONTROL, topics.ERASURE_RECEIPTS, topics.SEQUENCES_ANSWERS):
+        routes.adopt(topic)
+    routes.undone(topics.SEQUENCES_COMMANDS, adoption.undone)

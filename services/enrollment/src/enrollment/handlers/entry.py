@@ -1,6 +1,7 @@
 """Enrolls, by command and by import; what cannot be decided yet is parked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from messaging import Batch, Decision, Message, Refused, Tx, derive
@@ -13,7 +14,7 @@ from enrollment.domain.entry import Ask, Missing, Verdict, admit_all
 from enrollment.domain.parking import Request, Waiting
 from enrollment.handlers import entering
 from enrollment.handlers.entering import VIA
-from enrollment.store import contacts, parked, sequences
+from enrollment.store import adoption, contacts, parked, sequences
 
 IMPORT_CONTACTS_MAX: Final = 1_000
 
@@ -69,7 +70,8 @@ async def enroll_contact(commands: Batch[EnrollContact], tx: Tx) -> None:
 
 async def enroll_contacts(commands: Batch[EnrollContacts], tx: Tx) -> None:
     """Let the contacts of imports enter; an import is answered when its last contact is decided."""
-    judged = await judge(tx, [request(command) for command in commands if fits(command.data)])
+    requests = [request(command) for command in commands if fits(command.data)]
+    judged = await judge(tx, await _not_done(tx, requests))
     tallies = {asked.command: answer.tally(verdicts) for asked, verdicts in judged}
 
     def decide(command: Message[EnrollContacts]) -> Decision[None]:
@@ -81,6 +83,15 @@ async def enroll_contacts(commands: Batch[EnrollContacts], tx: Tx) -> None:
 
     say(tx, judged)
     tx.emit(commands.decide(decide))
+
+
+async def _not_done(tx: Tx, requests: Sequence[Request]) -> list[Request]:
+    """An import that is done again, after a put-back, is about those alone whose entries were lost."""
+    again = [ask for asked in requests if asked.command in tx.given for ask in asked.asks]
+    if not again:
+        return list(requests)
+    here = await adoption.known(tx.conn, [(ask.sequence_id, ask.contact_id, ask.enrollment_id) for ask in again])
+    return [replace(one, asks=tuple(ask for ask in one.asks if ask.enrollment_id not in here)) for one in requests]
 
 
 async def judge(tx: Tx, requests: Sequence[Request]) -> Judged:

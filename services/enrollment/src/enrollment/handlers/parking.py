@@ -61,7 +61,7 @@ async def settle(tx: Tx, settled: Settled, known: Mapping[str, sequence.Sequence
     await entering.keep(tx, [(row.ask, found, via[row.command]) for row, found in decided], known)
     await parked.delete(tx.conn, [row for row, _ in decided])
     _say(tx, waiting, decided)
-    await _answer(tx, waiting, decided)
+    await answer_decided(tx, waiting, decided)
 
 
 def _say(tx: Tx, waiting: Sequence[Waiting], decided: Settled) -> None:
@@ -71,7 +71,8 @@ def _say(tx: Tx, waiting: Sequence[Waiting], decided: Settled) -> None:
         entering.say(tx, row.ask, found, command.cause, via=VIA[command.topic], number=row.ask.position)
 
 
-async def _answer(tx: Tx, waiting: Sequence[Waiting], decided: Settled) -> None:
+async def answer_decided(tx: Tx, waiting: Sequence[Waiting], decided: Settled) -> None:
+    """Count what is decided, and answer the commands of which nothing waits any more."""
     by_command: dict[str, list[tuple[Parked, Verdict]]] = {}
     for row, found in decided:
         by_command.setdefault(row.command, []).append((row, found))
