@@ -17,6 +17,7 @@ from chassis.pool import Pool, create_pool
 from chassis.settings import ServiceSettings
 from messaging import MIGRATIONS as MESSAGING
 from pydantic import SecretStr
+from testkit.database import vouched
 from testkit.stack import Servers
 
 from tests.pump import clock
@@ -92,7 +93,8 @@ async def _opened(running: Servers, name: str, roles: str, connections_max: int)
         tables = [row[0] for row in await conn.fetch(_TABLES, list(MIGRATIONS))]
         # Rows are deleted in any order, whatever refers to them.
         await conn.execute("set session_replication_role = replica")
-        yield Database(pools, urls, conn, Clock(conn), tables)
+        async with vouched(urls["delivery"], "delivery"):
+            yield Database(pools, urls, conn, Clock(conn), tables)
     finally:
         for pool in pools.values():
             await pool.close()

@@ -9,6 +9,8 @@ import asyncpg
 from chassis.migrate import migrate
 from chassis.pool import Pool, create_pool
 from chassis.settings import ServiceSettings
+from messaging import opening
+from messaging.opening import Level
 from pydantic import SecretStr
 
 from testkit.stack import Servers
@@ -56,3 +58,15 @@ async def _empty(conn: asyncpg.Connection, tables: Sequence[str]) -> None:
     filled = [row[0] for row in await conn.fetch(asked)] if tables else []
     if filled:
         await conn.execute(f"truncate {', '.join(filled)} cascade")
+
+
+@asynccontextmanager
+async def vouched(url: str, schema: str) -> AsyncIterator[None]:
+    """A session that vouches for a schema, as the lookout of a running service does."""
+    conn = await asyncpg.connect(url, server_settings={"search_path": schema})
+    try:
+        for level in Level:
+            await opening.hold(conn, level)
+        yield
+    finally:
+        await conn.close()

@@ -80,7 +80,7 @@ async def receive(settings: DeliverySettings) -> None:
     """Take reports, replies and opt-outs until SIGTERM or SIGINT. `plan` publishes what follows from them."""
     async with _process(settings, "receive") as (pool, health):
         receiver = Receiver(
-            Pipeline(SCHEMA, SOURCE, pool),
+            Pipeline(SCHEMA, SOURCE, pool, guarded=True),
             host=settings.receive_host,
             port=settings.receive_port,
             secrets=ReceiverSecrets(

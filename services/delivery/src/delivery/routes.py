@@ -5,7 +5,14 @@ from typing import Final
 from messaging import Routes
 from sluice_contracts import topics
 from sluice_contracts.contacts import ContactCreated, ContactOptedOut, ContactReplied, ContactUpdated
-from sluice_contracts.delivery import ResolveMessage, RestoreDelivery, SuspendDelivery
+from sluice_contracts.delivery import (
+    DeliveryRestored,
+    DeliverySuspended,
+    MessagesCounted,
+    ResolveMessage,
+    RestoreDelivery,
+    SuspendDelivery,
+)
 from sluice_contracts.enrollment import (
     ContactEnrolled,
     ContactRemoved,
@@ -25,7 +32,8 @@ from sluice_contracts.sequences import (
     VersionPublished,
 )
 
-from delivery.handlers import commands, contacts, ends, entries, resolutions, sequences, versions
+from delivery.domain.adoption import TOLD
+from delivery.handlers import adoption, commands, contacts, ends, entries, resolutions, sequences, versions
 from delivery.store.control import CONTROL_TOPICS
 
 SEQUENCE_STATES: Final = (
@@ -78,4 +86,12 @@ def routes() -> Routes:
     table.lock(topics.DELIVERY_COMMANDS, commands.hold_gates)
     for topic in CONTROL_TOPICS:
         table.heartbeat(topic)
+
+    table.adopt(topics.DELIVERY_EVENTS, adoption.messages, *TOLD)
+    table.adopt(topics.DELIVERY_CONTROL, adoption.suspensions, DeliverySuspended, DeliveryRestored)
+    table.adopt(topics.DELIVERY_BOOKS, adoption.counted, MessagesCounted)
+    for topic in (topics.ERASURE_RECEIPTS, topics.CONTACTS_ACTIVITY, topics.DELIVERY_ANSWERS):
+        table.adopt(topic)
+    table.after_adoption(adoption.finish)
+    table.undone(topics.DELIVERY_COMMANDS, adoption.undone)
     return table

@@ -27,7 +27,7 @@ from messaging import MIGRATIONS as MESSAGING
 from messaging import derive, offsets
 from messaging.pipeline import Pipeline
 from sluice_contracts.registry import BY_TYPE
-from testkit.database import fresh_schema
+from testkit.database import fresh_schema, vouched
 from testkit.stack import Servers
 
 HALT_WAIT_SECONDS = 22.0
@@ -381,7 +381,7 @@ def _said(topic: str, key: bytes, value: bytes | None) -> Said:
 @pytest.fixture
 async def pool(running: Servers) -> AsyncIterator[Pool]:
     """The runtime role's pool on a migrated schema whose tables are empty."""
-    async with fresh_schema(running, SCHEMA, MESSAGING, MIGRATIONS) as opened:
+    async with fresh_schema(running, SCHEMA, MESSAGING, MIGRATIONS) as opened, vouched(running.urls[SCHEMA], SCHEMA):
         yield opened
 
 

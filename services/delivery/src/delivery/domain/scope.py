@@ -15,6 +15,8 @@ ALL: Final = "all"
 CHANNELS: Final = frozenset({"email", "webhook", "whatsapp"})
 """What a definition may name. Senders are named in the settings of senders, so any name of one may be right."""
 
+BREAKER: Final = "breaker"
+"""Its name, as who asked."""
 ON_TRIAL: Final = "on trial: a trickle is let through, to find out whether it is over"
 
 
@@ -147,6 +149,29 @@ def close(scope: Scope, *, reason: str | None, in_flight: int, cause: Cause, now
 def reopen(scope: Scope, *, now: datetime) -> Scope:
     """A suspended scope, running under the next epoch."""
     return Scope(scope=scope.scope, status=Status.RUNNING, epoch=scope.epoch + 1, changed_at=now)
+
+
+def adopted(scope: Scope | None, said: DeliverySuspended | DeliveryRestored, *, cause: Cause) -> Scope | None:
+    """A scope as it was said to be; None where nothing newer is told by that."""
+    if scope is not None and (
+        scope.epoch > said.epoch or (scope.epoch == said.epoch and scope.status is not Status.SUSPENDING)
+    ):
+        return None
+    breaker = cause.actor == BREAKER
+    if isinstance(said, DeliveryRestored):
+        trial = breaker and said.reason == ON_TRIAL
+        return Scope(said.scope, Status.RUNNING, said.epoch, said.restored_at, breaker=trial, trial=trial)
+    return Scope(
+        scope=said.scope,
+        status=Status.SUSPENDED,
+        epoch=said.epoch,
+        changed_at=said.halted_at,
+        reason=said.reason,
+        in_flight=said.in_flight,
+        halted_at=said.halted_at,
+        cause=cause.to_dict(),
+        breaker=breaker,
+    )
 
 
 def _known(scope: Scope | None, name: str, *, now: datetime) -> Scope:

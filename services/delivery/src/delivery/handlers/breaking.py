@@ -19,7 +19,7 @@ async def break_scopes(verdicts: Mapping[str, Verdict], known: Mapping[str, Scop
     states: list[Scope] = []
     for name, verdict in verdicts.items():
         scope = known.get(name) or Scope(name, Status.RUNNING, 0, tx.now)
-        cause = Cause(source=tx.source, id=f"{name}:{scope.epoch + 1}", actor="breaker")
+        cause = Cause(source=tx.source, id=f"{name}:{scope.epoch + 1}", actor=rules.BREAKER)
         decision = _decide(scope, verdict, held=held, cause=cause, tx=tx)
         if decision.state is not None:
             states.append(decision.state)

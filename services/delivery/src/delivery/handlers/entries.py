@@ -10,6 +10,7 @@ from sluice_contracts.enrollment import ContactEnrolled
 
 from delivery.domain.books import PLANNED
 from delivery.domain.entry import Known, enter
+from delivery.handlers.adoption import catch_up
 from delivery.store import books, definitions, gates, locks, pending
 
 
@@ -23,8 +24,9 @@ async def on_contact_enrolled(enrolled: Batch[ContactEnrolled], tx: Tx) -> None:
     """Plan the first message of each; one whose end was heard before, or whose sequence is deleted, never enters."""
     known = await load_known(tx.conn, {(message.data.sequence_id, message.data.version) for message in enrolled})
     entries = [enter(message.data, known) for message in enrolled]
-    entered = Counter(await pending.enter(tx.conn, entries))
-    await books.add(tx.conn, {sequence_id: PLANNED * count for sequence_id, count in entered.items()})
+    entered = await pending.enter(tx.conn, entries)
+    await books.add(tx.conn, {one: PLANNED * count for one, count in Counter(entered.values()).items()})
+    await catch_up(tx, entered)
 
 
 async def load_known(

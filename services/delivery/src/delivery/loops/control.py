@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final
 
 import structlog
@@ -52,6 +53,11 @@ class Control:
         self._fresh_until = 0.0
         self._clock: tuple[datetime, float] = (utc_now(), self._monotonic())
         self._woken = asyncio.Event()
+        self._began = 0.0
+
+    def outlived(self, claimed_at: float) -> bool:
+        """Whether what was claimed then may be of a database that is no more: the session that saw it has ended."""
+        return claimed_at < self._began
 
     def fresh(self) -> bool:
         """Whether stops are being heard."""
@@ -89,6 +95,7 @@ class Control:
             try:
                 async with self._pool.acquire() as conn:
                     await conn.add_listener(GATE_CHANNEL, self._wake)
+                    self._began = 0.0 if self._began == 0.0 else self._monotonic()
                     self._change = 0  # a new connection may lead to a database that was put back: read every gate anew
                     try:
                         await self._look_until(stop, conn)
@@ -96,6 +103,7 @@ class Control:
                         if not conn.is_closed():
                             await conn.remove_listener(GATE_CHANNEL, self._wake)
             except Exception as error:
+                self._began = inf
                 log.warning("control_not_refreshed", error=type(error).__name__)
                 await sleep_unless(stop, REFRESH_SECONDS)
         self._health.forget("control")

@@ -9,7 +9,19 @@ from sluice_contracts.erasure import SequenceErased
 
 from delivery.domain.books import by_sequence
 from delivery.handlers import doubts
-from delivery.store import books, definitions, erasures, gates, halts, history, locks, markers, pending, replans
+from delivery.store import (
+    adoption,
+    books,
+    definitions,
+    erasures,
+    gates,
+    halts,
+    history,
+    locks,
+    markers,
+    pending,
+    replans,
+)
 
 ROWS_MAX: Final = 5_000
 
@@ -60,6 +72,7 @@ async def _finish(tx: Tx, erasure: erasures.Erasure, rows: Counter[str]) -> None
     rows["books"] += await books.erase(conn, sequence_id)
     rows["definition"] += await definitions.erase(conn, sequence_id)
     rows["ended"] += await markers.erase(conn, sequence_id)
+    rows["adopted"] += await adoption.erase(conn, sequence_id)
     rows["replan"] += await replans.finish(conn, sequence_id)
     rows["sequence_halt"] += await halts.erase(conn, sequence_id)
     rows["gate_clock"] += await gates.erase_clock(conn, sequence_id)

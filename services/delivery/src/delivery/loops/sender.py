@@ -235,6 +235,8 @@ class Sender:
                 raise SendStopped
             if not self._control.lane_open(row.lane):
                 raise SendStopped
+            if self._control.outlived(work.start_before - self._limits.start_seconds_max):
+                raise SendStopped
 
         try:
             check()

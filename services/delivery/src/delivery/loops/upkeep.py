@@ -5,7 +5,7 @@ from typing import Final
 
 from messaging import Service
 
-from delivery.store import gates, history, markers, reports
+from delivery.store import adoption, gates, history, markers, reports
 
 PARTITION_DAYS_AHEAD: Final = 7
 LATECOMERS_KEPT: Final = timedelta(days=40)
@@ -27,5 +27,6 @@ class Upkeep:
             await history.make_partitions(tx.conn, days_ahead=PARTITION_DAYS_AHEAD)
             await gates.forget(tx.conn, older_than=LATECOMERS_KEPT)
             forgotten = await markers.forget(tx.conn, older_than=LATECOMERS_KEPT, limit=MARKERS_PER_ROUND_MAX)
+            adopted = await adoption.forget(tx.conn, older_than=LATECOMERS_KEPT, limit=MARKERS_PER_ROUND_MAX)
             unheard = await reports.forget(tx.conn, older_than=EARLY_REPORTS_KEPT, limit=MARKERS_PER_ROUND_MAX)
-        return max(forgotten, unheard) >= MARKERS_PER_ROUND_MAX
+        return max(forgotten, adopted, unheard) >= MARKERS_PER_ROUND_MAX

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from chassis.pool import Conn
+from messaging.opening import LEVEL_LOCKS, Closed, Level
 
 from delivery.store.locks import GATE_LOCK
 
@@ -66,7 +67,11 @@ where g.open and due.found and not exists (
 
 # The lock, the number under which the claim will stand (who knows it beforehand can give back a claim whose answer was
 # lost), and the clock that what is claimed is judged by.
-_BEGIN: Final = "select nextval('claim_token'), pg_advisory_xact_lock_shared($1), clock_timestamp()"
+# And whether the service is open (`messaging.opening`): asked along, it costs no round trip.
+_BEGIN: Final = """
+select nextval('claim_token'), pg_advisory_xact_lock_shared($1), clock_timestamp(),
+    not pg_try_advisory_xact_lock_shared($2, hashtext(current_schema() || '.' || $3))
+"""
 
 # What was picked comes back as arrays, which the planner takes for short: joined as a table it may choose to walk
 # through the whole queue (0.5 s with 1 M stopped rows and 500 places).
@@ -123,9 +128,14 @@ async def probe(conn: Conn, lanes: Sequence[str]) -> list[tuple[str, str]]:
 
 
 async def begin(conn: Conn) -> tuple[int, datetime]:
-    """Share the gates until the transaction ends; the token of the claim to be made, and the database's clock."""
-    row = await conn.fetchrow(_BEGIN, GATE_LOCK)
+    """Share the gates until the transaction ends; the token of the claim to be made, and the database's clock.
+
+    Raises Closed where it is not known yet what this service has said.
+    """
+    row = await conn.fetchrow(_BEGIN, GATE_LOCK, LEVEL_LOCKS, Level.OPEN)
     assert row is not None
+    if not row[3]:
+        raise Closed
     return row[0], row[2]
 
 

@@ -24,7 +24,7 @@ from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::integer[], $6
 where not exists (select from ended e where e.enrollment_id = row.enrollment_id)
     and not exists (select from deleted_sequence d where d.sequence_id = row.sequence_id)
 on conflict (enrollment_id) do nothing
-returning sequence_id
+returning enrollment_id::text, sequence_id
 """
 
 # A claim that is not committed yet holds the row: this waits for it, and then sees its token.
@@ -122,8 +122,8 @@ returning enrollment_id::text, sequence_id, contact_id, null as campaign, token,
 """
 
 
-async def enter(conn: Conn, entries: Sequence[Entry]) -> list[str]:
-    """Put enrollments into the queue; the sequence of each one that got in."""
+async def enter(conn: Conn, entries: Sequence[Entry]) -> dict[str, str]:
+    """Put enrollments into the queue; those that got in, each with its sequence."""
     plans = [entry.planned for entry in entries]
     rows = await conn.fetch(
         _ENTER,
@@ -138,7 +138,7 @@ async def enter(conn: Conn, entries: Sequence[Entry]) -> list[str]:
         [entry.base_active for entry in entries],
         [entry.contact_offset for entry in entries],
     )
-    return [row["sequence_id"] for row in rows]
+    return {row["enrollment_id"]: row["sequence_id"] for row in rows}
 
 
 async def hold(conn: Conn, enrollment_ids: Sequence[str]) -> list[Held]:
