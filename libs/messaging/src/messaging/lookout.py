@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import structlog
+from aiokafka.errors import KafkaError
 from chassis.backoff import delays
 from chassis.clock import monotonic, sleep_unless
 from chassis.health import Health
@@ -24,7 +25,7 @@ from messaging.pipeline import Pipeline
 from messaging.positions import Found
 from messaging.put_backs import PutBack
 from messaging.routes import Routes
-from messaging.said import Reading, is_own, reading
+from messaging.said import SHARED, NotRead, Reading, is_own, reading
 
 log = structlog.get_logger()
 
@@ -35,6 +36,8 @@ PUT_BACKS: Final = Metric("sluice_put_backs", "How often the database was found 
 OWNER_POLL_SECONDS: Final = 0.5
 STAY_SECONDS: Final = 0.5
 CATCH_UP_POLL_SECONDS: Final = 0.2
+KEEP_UP_SECONDS: Final = 60.0
+KEEP_UP_SECONDS_MAX: Final = 10.0
 CATCH_UP_TOLD_SECONDS: Final = 10.0
 STALL_SECONDS_MAX: Final = 120.0
 DELAY_SECONDS_MAX: Final = 2.0
@@ -149,14 +152,29 @@ class Lookout:
 
     async def _stay(self, conn: Conn, stop: asyncio.Event) -> None:
         """Keep the session until stopped, and see that nothing is put back under it."""
-        total = 0
+        total, kept_up = 0, monotonic()
         while True:
             self._beat()
             before, total = total, await positions.total(conn)
             if total < before:
                 raise PutBackMeanwhile
+            if monotonic() - kept_up > KEEP_UP_SECONDS:
+                await self._keep_up(conn)
+                kept_up = monotonic()
             if await sleep_unless(stop, STAY_SECONDS):
                 return
+
+    async def _keep_up(self, conn: Conn) -> None:
+        """Others write much where this service says little: whoever looks next need not read all of it.
+
+        While this session lives, all of ours that stands on a topic is known, or stands in the outbox.
+        """
+        shared = SHARED.intersection(self._topics)
+        try:
+            async with asyncio.timeout(KEEP_UP_SECONDS_MAX), reading(self._kafka, shared) as own:
+                await positions.move(conn, await own.ends())
+        except (TimeoutError, KafkaError, NotRead) as error:
+            log.warning("lookout_behind", error=type(error).__name__)
 
     def _beat(self) -> None:
         self._health.beat("lookout", every_seconds_max=STALL_SECONDS_MAX)

@@ -13,6 +13,8 @@ from messaging.fetch import CarefulPoll
 from messaging.positions import Place
 
 RECORDS_MAX: Final = 500
+SHARED: Final = frozenset({topics.CONTACTS_ACTIVITY, topics.ERASURE_RECEIPTS})
+"""Topics on which others write as well."""
 SILENCE_SECONDS_MAX: Final = 30.0
 START_SECONDS_MAX: Final = 30.0
 

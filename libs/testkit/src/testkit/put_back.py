@@ -1,10 +1,13 @@
 """Takes a copy of one service's schema, and puts it back: what a restored backup, or a late standby, leaves behind."""
 
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 import asyncpg
+from chassis.clock import monotonic, sleep
+from devstack.stack import Stack
 
 _TABLES: Final = """
 select c.relname, string_agg(quote_ident(a.attname), ', ' order by a.attnum) as columns
@@ -61,3 +64,39 @@ async def _connected(admin_url: str) -> AsyncIterator["asyncpg.Connection[asyncp
         yield admin
     finally:
         await admin.close()
+
+
+def processes_of(stack: Stack, schema: str) -> list[str]:
+    """The processes that work on a schema."""
+    prefixes = (schema, "sender-") if schema == "delivery" else (schema,)
+    return [one.name for one in stack.processes() if one.name.startswith(prefixes)]
+
+
+async def put_back(stack: Stack, schema: str) -> None:
+    """Put a service's copy back on a running stack, all at once for everybody else.
+
+    Its processes are frozen, then killed: none of them has a turn between the two databases, and the supervisor starts
+    others.
+    """
+    names = processes_of(stack, schema)
+    for name in names:
+        stack.kill(name, signal.SIGSTOP)
+    await restore(stack.addresses.postgres_admin_url, schema)
+    for name in names:
+        stack.kill(name, signal.SIGKILL)
+
+
+async def until_over(stack: Stack, schema: str, *, seconds_max: float = 90.0) -> None:
+    """Wait until the service has noticed, has adopted what it said, and is open again; fails with how far it came."""
+    deadline = monotonic() + seconds_max
+    async with _connected(stack.addresses.postgres_admin_url) as admin:
+        while True:
+            found = await admin.fetch(f"select found_at, adopted_at, opened_at from {schema}.put_back")  # noqa: S608
+            if found and all(row["opened_at"] for row in found):
+                return
+            if monotonic() > deadline:
+                behind = await admin.fetch(
+                    f"select topic, partition, caught_up_at from {schema}.consumer_offset order by caught_up_at"  # noqa: S608
+                )
+                raise AssertionError(f"{schema} is not open: {[*map(tuple, found)]}, {[*map(tuple, behind)]}")
+            await sleep(0.1)
