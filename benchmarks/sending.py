@@ -18,6 +18,7 @@ from chassis.clock import sleep
 from chassis.pool import Conn
 from delivery.store.control import CONTROL_TOPICS
 from devstack.stack import Stack
+from testkit.database import vouched
 
 from benchmarks import workload
 from benchmarks.arena import database, until
@@ -82,7 +83,8 @@ class Sending:
         await self.conn.execute("vacuum analyze delivery.contact")
         beats = asyncio.create_task(self._beat())
         try:
-            yield
+            async with vouched(self.stack.addresses.urls["delivery"], "delivery"):
+                yield
         finally:
             beats.cancel()
             with suppress(asyncio.CancelledError):
