@@ -20,6 +20,7 @@ from tests.faults.stage import NoSmallDisk, Stage, staged
 
 SEED: Final = 1
 WIDTH: Final = 160
+STARTS_MAX: Final = 3
 
 
 def main() -> int:
@@ -71,15 +72,23 @@ def chosen(asked: argparse.Namespace) -> tuple[list[Scene], list[Planted]]:
 async def run(scenes: Sequence[Scene], plants: Sequence[Planted], report: Report, *, seed: int, kept: Path) -> None:
     """One after the other. A stage that a scene has left unwell is put away, and the next gets a new one."""
     left: list[Scene | Planted] = [*scenes, *plants]
+    starts_left = STARTS_MAX
     while left:
         small_disk = _small_disk(left[0])
         try:
             async with staged(report.say, small_disk=small_disk) as stage:
+                starts_left = STARTS_MAX
                 while left and _small_disk(left[0]) == small_disk:
                     if not await _one(left.pop(0), stage, report, seed=seed, kept=kept):
                         break
         except NoSmallDisk as reason:
             report.say(f"skipped {left.pop(0).name}: {reason}")
+        except StackError as error:
+            starts_left -= 1
+            report.say(f"the stack did not start or end: {error}")
+            if not starts_left:
+                report.failed(", ".join(one.name for one in left), error)
+                return
 
 
 def _small_disk(what: Scene | Planted) -> bool:

@@ -81,7 +81,7 @@ async def pauses(play: Play) -> None:
 async def mails_die(play: Play) -> None:
     """Senders are killed when a mail has left."""
     for _ in range(3):
-        play.stage.point("after-send", "delivery-send", skip=play.chance.randrange(3))
+        play.stage.point("after-mail", "delivery-send", skip=play.chance.randrange(3))
         await play.stage.struck()
 
 

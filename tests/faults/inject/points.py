@@ -16,6 +16,7 @@ POINTS: Final = {
     "after-claim": "the claim is committed, nothing has left",
     "before-first-byte": "the last look is done, the first byte has not left",
     "after-send": "the sink has it, nothing is booked",
+    "after-mail": "the mail server has it, nothing is booked",
     "before-result": "results are about to be written",
     "after-result": "results are written and not committed",
     "after-outbox": "the outbox is written and not committed",
@@ -88,6 +89,7 @@ def _sender(role: str) -> None:
 
     _after(claiming, "claim", role, "before-claim-commit", when=bool)
     _before(Sender, "_take", role, "after-claim", when=lambda _self, rows, _from: bool(rows))
+    _before(Sender, "_end", role, "after-mail", when=lambda _self, _lane, row, _result: row.channel == "email")
     _before(Sender, "_end", role, "after-send")
     _before(booker, "book", role, "before-result", when=lambda _conn, bookings: bool(bookings))
     _after(booker, "book", role, "after-result")

@@ -13,6 +13,7 @@ ROLES: Final = {
     "before-claim-commit": ("delivery-send",),
     "after-claim": ("delivery-send",),
     "after-send": ("delivery-send",),
+    "after-mail": ("delivery-send",),
     "before-result": ("delivery-send",),
     "after-result": ("delivery-send",),
     "after-outbox": ("enrollment-run", "delivery-plan", "sequences-run"),
