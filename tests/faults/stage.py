@@ -36,6 +36,8 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 SENDERS: Final = 2
 SERVICES: Final = ("sequences", "enrollment", "delivery-plan", "sender-1", "sender-2", "console")
 READERS: Final = ("sequences", "enrollment", "delivery-plan")
+UNUSED: Final = ("delivery-receive",)
+"""No provider reports anything here."""
 LEASE_SECONDS: Final = 5.0
 MARGIN_SECONDS: Final = 0.5
 SETTINGS: Final = {
@@ -261,7 +263,7 @@ async def staged(say: Callable[[str], None] = lambda _: None, *, small_disk: boo
             "SLUICE_FAULTS": str(folder),
             "SLUICE_FAULTS_WAYS": orjson.dumps(_ways(stack, ports)).decode(),
         }
-        await asyncio.to_thread(stack.start, services=True, senders=SENDERS, env=env, attached=True)
+        await asyncio.to_thread(stack.start, services=True, senders=SENDERS, env=env, without=UNUSED, attached=True)
         await keep_everything(at.kafka)
         yield Stage(stack, network, conn, folder, f"http://127.0.0.1:{ports['sink-http']}")
     finally:

@@ -163,10 +163,14 @@ def server(layout: Layout, jars: Sequence[Path], *, listeners: Sequence[str] = (
 
 
 def through(*, port: int, controller: int, own: int, advertised: int) -> list[str]:
-    """A second listener at `own`, which tells its clients to come to `advertised`: a proxy may stand there."""
+    """A second listener at `own`, which tells its clients to come to `advertised`: a proxy may stand there.
+
+    Who puts a proxy there means to break things on a busy machine: the broker is given more time before it is fenced.
+    """
     settings = {
         "listeners": f"PLAINTEXT://{LOOPBACK}:{port},THROUGH://{LOOPBACK}:{own},CONTROLLER://{LOOPBACK}:{controller}",
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port},THROUGH://{LOOPBACK}:{advertised}",
+        "broker.session.timeout.ms": "6000",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,THROUGH:PLAINTEXT,CONTROLLER:PLAINTEXT",
     }
     return [argument for name, value in settings.items() for argument in ("--override", f"{name}={value}")]
