@@ -111,8 +111,8 @@ PLANTED: Final = {
             "deaf-senders",
             "I2b",
             "senders do not mind that stops are not heard",
-            network.link("kafka", mode="hold", seconds=8.0, deaf="Kafka did not answer"),
-            load_seconds=11.0,
+            network.link("kafka", mode="hold", seconds=10.0, deaf="Kafka did not answer"),
+            load_seconds=14.0,
         ),
         Planted(
             "key-per-attempt",

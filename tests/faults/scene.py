@@ -12,6 +12,7 @@ from typing import Final
 
 from chassis.clock import monotonic, new_id, sleep, utc_now
 from sluice import Sluice
+from sluice_contracts.enrollment import EnrollContacts
 from testkit.checker import History, Violation, judge
 from testkit.checker.facts import Facts
 from testkit.checker.history import Found, Run
@@ -23,6 +24,8 @@ from tests.faults.workload import Workload
 
 WARM_SECONDS: Final = 1.5
 LOAD_SECONDS: Final = 8.0
+FILLED: Final = 60
+FILL_SECONDS_MAX: Final = 10.0
 
 
 @dataclass
@@ -35,6 +38,17 @@ class Play:
     chance: random.Random
     found: list[Found] = field(default_factory=list)
     """What `after` looked for."""
+
+    async def fill(self) -> None:
+        """Let people enter whose messages come due one after the other in the seconds that follow."""
+        sequence_id = f"{self.workload.prefix}-later"
+        contacts = self.chance.sample(self.workload.contacts, FILLED)
+        command = EnrollContacts(sequence_id=sequence_id, contact_ids=contacts)
+        await self.workload.ask(command, key=command.key_of("fill"))
+        waiting = "select count(*) from delivery.pending where sequence_id = $1"
+        deadline = monotonic() + FILL_SECONDS_MAX
+        while monotonic() < deadline and await self.stage.conn.fetchval(waiting, sequence_id) < FILLED // 3:
+            await sleep(0.1)
 
 
 Fault = Callable[[Play], Awaitable[None]]

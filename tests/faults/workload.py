@@ -90,8 +90,8 @@ class Workload:
     async def run(self, seconds: float) -> None:
         """Do it all for so long; then end it in order: nothing stays paused or suspended."""
         actors = (
-            (self._import, 0.25 / self.pace),
-            (self._enroll, 0.12 / self.pace),
+            *[(self._import, 0.5 / self.pace)] * 2,
+            *[(self._enroll, 0.4 / self.pace)] * 3,
             (self._remove, 0.4),
             (self._pause, 0.8),
             (self._edit, 1.5),
@@ -100,8 +100,8 @@ class Workload:
             (self._repeat, 1.0),
         )
         async with asyncio.TaskGroup() as group:
-            for actor, rest in actors:
-                group.create_task(self._keep(actor, rest))
+            for number, (actor, rest) in enumerate(actors):
+                group.create_task(self._keep(number, actor, rest))
             await sleep(seconds)
             self._stop.set()
         await self.end()
@@ -114,8 +114,8 @@ class Workload:
             await self.ask(RestoreDelivery(scope="channel:webhook"))
         await self._asker.stop()
 
-    async def _keep(self, actor: Callable[[random.Random], Awaitable[None]], rest: float) -> None:
-        chance = random.Random(f"{self.seed}:{actor.__name__}")
+    async def _keep(self, number: int, actor: Callable[[random.Random], Awaitable[None]], rest: float) -> None:
+        chance = random.Random(f"{self.seed}:{number}")
         while not self._stop.is_set():
             await actor(chance)
             await sleep(rest * chance.uniform(0.5, 1.5))

@@ -24,6 +24,7 @@ async def killed(play: Play) -> None:
 
 async def frozen(play: Play) -> None:
     """SIGSTOP for longer than its clients' patience: nobody hears a stop."""
+    await play.fill()
     async with play.stage.silence("Kafka stood still"):
         await play.stage.freeze("kafka", 9.0)
 

@@ -19,6 +19,8 @@ def link(
     """These links are in this mode for some seconds; `deaf` where no stop can be heard meanwhile."""
 
     async def fault(play: Play) -> None:
+        if deaf:
+            await play.fill()
         async with AsyncExitStack() as exits:
             for name in names:
                 await play.stage.network.set(name, mode, seconds=late)

@@ -64,6 +64,7 @@ async def poisoned(play: Play) -> None:
 
 async def poisoned_stop(play: Play) -> None:
     """What may have been a removal names nobody: nothing is sent until a person has decided."""
+    await play.fill()
     producer = AIOKafkaProducer(bootstrap_servers=play.stage.stack.addresses.kafka)
     await producer.start()
     try:
