@@ -1,7 +1,7 @@
 """Records in, rows and answers out: the whole service but Kafka, on a real Postgres."""
 
-from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, MutableMapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -17,11 +17,9 @@ from console.handlers.erasure import erase_some
 from console.loops import Snapshots
 from console.settings import MIGRATIONS, SCHEMA
 from messaging import MIGRATIONS as MESSAGING
-from messaging import offsets
-from messaging.pipeline import Pipeline
 from sluice_contracts.base import format_timestamp
-from sluice_contracts.registry import BY_TYPE
 from testkit.database import fresh_schema
+from testkit.feeder import Feeder, Said
 from testkit.stack import Servers
 
 NOW = utc_now().replace(microsecond=1)
@@ -66,53 +64,25 @@ PERSON = {
 }
 
 
-@dataclass(slots=True)
-class Record:
-    topic: str
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]] = ()
-    partition: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
     body: Any
 
 
-@dataclass
-class World:
-    """Feeds records to the routes, asks the API, and takes what is said from the outbox."""
+class World(Feeder):
+    """The console but for Kafka, with its API and the words of its tests."""
 
-    pool: Pool
-    positions: dict[str, dict[int, int]] = field(default_factory=dict)
-    log: list[tuple[str, str, bytes | None]] = field(default_factory=list)
-    sent: int = 0
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool, service="console", routes=routes.build)
+        self.api = create(Snapshots(pool))
 
-    def __post_init__(self) -> None:
-        self.pipeline = Pipeline("console", "console", self.pool)
-        self.routes = routes.build()
-        self.api = create(Snapshots(self.pool))
-
-    async def hear(self, *records: tuple[str, str, bytes | None]) -> None:
-        """Handle records of one topic in one batch."""
-        topic = records[0][0]
-        if topic not in self.positions:
-            async with self.pool.acquire() as conn:
-                self.positions[topic] = await offsets.load(conn, topic, beginnings={0: 0}, partitions=1)
-        start = self.positions[topic][0]
-        batch = [Record(topic, start + n, key.encode(), value) for n, (_, key, value) in enumerate(records)]
-        await self.pipeline.handle(self.routes.topics[topic], batch, self.positions[topic])
-
-    def record(self, kind: str, data: Mapping[str, Any], *, at: str | None = None) -> tuple[str, str, bytes]:
-        self.sent += 1
-        model = BY_TYPE[f"{kind}.v1"]
-        parsed = model.model_validate(data)
-        envelope = {"specversion": "1.0", "id": f"c{self.sent}", "source": "tests", "type": model.TYPE}
+    def record(
+        self, kind: str, data: Mapping[str, Any], *, at: str | None = None, **more: Any
+    ) -> tuple[str, str, bytes]:
+        """A message of some time ago, by nobody."""
         time = at or data.get("occurred_at") or ago(days=9)
-        return model.TOPIC, parsed.key(), orjson.dumps({**envelope, "time": time, "data": data})
+        return super().record(kind, data, **{"actor": None, "time": time, **more})
 
     async def told(self, kind: str, /, **data: Any) -> None:
         """One message in a batch of its own."""
@@ -169,25 +139,13 @@ class World:
         assert answer.status == 200, answer
         return answer.body
 
-    async def erase(self) -> list[tuple[str, Mapping[str, Any]]]:
+    async def erase(self) -> list[Said]:
         """What the erasing loop does until nothing is left; what is said then."""
         more = True
         while more:
             async with self.pipeline.begin() as tx:
                 more = await erase_some(tx)
         return await self.said()
-
-    async def said(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """Take what is in the outbox."""
-        async with self.pool.acquire() as conn:
-            rows = await conn.fetch("with o as (delete from outbox returning *) select * from o order by seq")
-        said = [orjson.loads(row["value"]) for row in rows]
-        return [(one["type"].removesuffix(".v1"), one["data"]) for one in said]
-
-    async def rows(self, table: str, where: str = "true") -> int:
-        async with self.pool.acquire() as conn:
-            count: int = await conn.fetchval(f"select count(*) from {table} where {where}")
-        return count
 
 
 async def _ask(api: Any, path: str, query: str, body: Any) -> Answer:

@@ -1,8 +1,6 @@
-"""Records in, records out: the whole service but Kafka and the channels, on a real Postgres."""
+"""Delivery but for Kafka and the channels, on a real Postgres."""
 
-import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,10 +22,9 @@ from delivery.store.booking import Booking, book
 from delivery.store.claiming import Claimed
 from delivery.store.control import CONTROL_TOPICS
 from messaging import MIGRATIONS as MESSAGING
-from messaging import derive, offsets
-from messaging.pipeline import Pipeline
-from sluice_contracts.registry import BY_TYPE
+from messaging import derive
 from testkit.database import fresh_schema, vouched
+from testkit.feeder import Feeder, Said
 from testkit.stack import Servers
 
 HALT_WAIT_SECONDS = 22.0
@@ -74,28 +71,6 @@ PERSON = {
 }
 
 
-@dataclass(slots=True)
-class Record:
-    topic: str
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]] = ()
-    partition: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One record of the outbox."""
-
-    topic: str
-    key: str
-    type: str
-    data: Mapping[str, Any]
-    envelope: Mapping[str, Any]
-    value: bytes | None
-
-
 class Clock:
     """A monotonic clock that stands until it is moved."""
 
@@ -109,17 +84,12 @@ class Clock:
         self.seconds += seconds
 
 
-@dataclass
-class World:
-    """Feeds records to the routes, goes the rounds of the loops, and takes what is said from the outbox."""
+class World(Feeder):
+    """Delivery but for Kafka and the channels: it goes the rounds of its loops too."""
 
-    pool: Pool
-    positions: dict[str, dict[int, int]] = field(default_factory=dict)
-    monotonic: Clock = field(default_factory=Clock)
-    numbers: Any = field(default_factory=lambda: itertools.count(1))
-
-    def __post_init__(self) -> None:
-        self.pipeline = Pipeline("delivery", "delivery", self.pool)
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool, service="delivery", routes=routes)
+        self.monotonic = Clock()
         self.restart()
 
     def restart(self) -> None:
@@ -134,9 +104,6 @@ class World:
         self.expirer = Expirer(service, unknown_wait_seconds=600.0, rows_max=2)
         self.bookkeeper = Bookkeeper(service, tell_seconds_min=0.0)
 
-    def begin(self) -> Any:
-        return self.pipeline.begin()
-
     def enrollment_of(self, contact_id: str, sequence_id: str = "s") -> str:
         """The id that an enrollment of that contact has here."""
         return enrollment_of(contact_id, sequence_id)
@@ -147,24 +114,6 @@ class World:
             await conn.execute(BEAT, CONTROL_TOPICS, partitions)
 
     # -- records
-
-    async def hear(self, *records: tuple[str, str | bytes, bytes | None]) -> list[Said]:
-        """Handle records of one topic in one batch; what is said then."""
-        topic = records[0][0]
-        if topic not in self.positions:
-            async with self.pool.acquire() as conn:
-                self.positions[topic] = await offsets.load(conn, topic, beginnings={0: 0}, partitions=1)
-        start = self.positions[topic][0]
-        batch = [Record(topic, start + n, _bytes(key), value) for n, (_, key, value) in enumerate(records)]
-        await self.pipeline.handle(routes().topics[topic], batch, self.positions[topic])
-        return await self.said()
-
-    def record(self, kind: str, data: Mapping[str, Any]) -> tuple[str, str, bytes]:
-        model = BY_TYPE[f"{kind}.v1"]
-        key = model.model_validate(data).key()
-        number = next(self.numbers)
-        envelope = {"specversion": "1.0", "id": f"r{number}", "source": "tests", "type": model.TYPE, "actor": "ann"}
-        return model.TOPIC, key, orjson.dumps({**envelope, "data": data})
 
     async def ask(self, kind: str, /, **data: Any) -> list[Said]:
         """One message in a batch of its own."""
@@ -258,12 +207,6 @@ class World:
             reason="success",
         )
 
-    async def said(self) -> list[Said]:
-        """Take what is in the outbox, in its order."""
-        async with self.pool.acquire() as conn:
-            rows = await conn.fetch("with o as (delete from outbox returning *) select * from o order by seq")
-        return [_said(row["topic"], row["key"], row["value"]) for row in rows]
-
     # -- senders
 
     async def claim(self, sequence_id: str = "s", lane: str = "email:", *, room: int = 500) -> list[Claimed]:
@@ -295,11 +238,6 @@ class World:
         return await self.go("halter")
 
     # -- what is in the tables
-
-    async def rows(self, table: str, where: str = "true") -> int:
-        async with self.pool.acquire() as conn:
-            count: int = await conn.fetchval(f"select count(*) from {table} as t where {where}")
-        return count
 
     async def row(self, enrollment_id: str) -> Mapping[str, Any] | None:
         async with self.pool.acquire() as conn:
@@ -362,20 +300,8 @@ def only(said: Sequence[Said], kind: str) -> Said:
     return found
 
 
-def _bytes(key: str | bytes) -> bytes:
-    return key if isinstance(key, bytes) else key.encode()
-
-
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def _said(topic: str, key: bytes, value: bytes | None) -> Said:
-    envelope = {} if value is None else orjson.loads(value)
-    if topic.endswith(".quarantine"):
-        return Said(topic, (key or b"").decode(errors="replace"), "quarantined", {}, envelope, value)
-    kind = envelope.get("type", "").removesuffix(".v1")
-    return Said(topic, key.decode(), kind, envelope.get("data", {}), envelope, value)
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
-"""Records in, records out: the whole service but Kafka, on a real Postgres."""
+"""Enrollment but for Kafka, on a real Postgres."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import pytest
 from chassis.pool import Pool
 from enrollment import routes
@@ -12,10 +10,8 @@ from enrollment.handlers.erasure import erase_some
 from enrollment.loops import ParkedLoop
 from enrollment.settings import MIGRATIONS, SCHEMA
 from messaging import MIGRATIONS as MESSAGING
-from messaging import offsets
-from messaging.pipeline import Pipeline
-from sluice_contracts.registry import BY_TYPE
 from testkit.database import fresh_schema
+from testkit.feeder import Feeder, Said
 from testkit.stack import Servers
 
 STEP = {"step_id": "welcome", "after": "0s", "message": {"channel": "email", "subject": "Hi", "text": "Hello"}}
@@ -34,67 +30,22 @@ STATE = {
 PERSON = {"state_version": 1, "attributes": {}, "tags": [], "addresses": {"email": "a@example.org"}, "opted_out": False}
 
 
-@dataclass(slots=True)
-class Record:
-    topic: str
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]] = ()
-    partition: int = 0
+class World(Feeder):
+    """Enrollment but for Kafka, with the words of its tests."""
 
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One record of the outbox."""
-
-    topic: str
-    key: str
-    type: str
-    data: Mapping[str, Any]
-    envelope: Mapping[str, Any]
-    value: bytes | None
-
-
-@dataclass
-class World:
-    """Feeds records to the routes, and takes what is said from the outbox."""
-
-    pool: Pool
-    positions: dict[str, dict[int, int]] = field(default_factory=dict)
-    sent: int = 0
-
-    def __post_init__(self) -> None:
-        self.pipeline = Pipeline("enrollment", "enrollment", self.pool)
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool, service="enrollment", routes=routes.build)
         self.loop = self.restarted_loop()
-
-    def begin(self) -> Any:
-        return self.pipeline.begin()
 
     def restarted_loop(self) -> ParkedLoop:
         self.loop = ParkedLoop(self, parked_seconds_max=10.0)  # type: ignore[arg-type]
         return self.loop
 
-    async def hear(self, *records: tuple[str, str, bytes | None]) -> list[Said]:
-        """Handle records of one topic in one batch; what is said then."""
-        topic = records[0][0]
-        if topic not in self.positions:
-            async with self.pool.acquire() as conn:
-                self.positions[topic] = await offsets.load(conn, topic, beginnings={0: 0}, partitions=1)
-        start = self.positions[topic][0]
-        batch = [Record(topic, start + n, key.encode(), value) for n, (_, key, value) in enumerate(records)]
-        await self.pipeline.handle(routes.build().topics[topic], batch, self.positions[topic])
-        return await self.said()
-
-    def record(
-        self, kind: str, data: Mapping[str, Any], *, id_: str = "", key: str = "", source: str = "tests"
-    ) -> tuple[str, str, bytes]:
-        self.sent += 1
-        model = BY_TYPE[f"{kind}.v1"]
-        parsed = model.model_validate(data)
-        key = key or (parsed.key_of(self.sent) if kind == "EnrollContacts" else parsed.key())  # type: ignore[attr-defined]
-        envelope = {"specversion": "1.0", "id": id_ or f"c{self.sent}", "source": source, "type": model.TYPE}
-        return model.TOPIC, key, orjson.dumps({**envelope, "actor": "ann", "data": data})
+    def record(self, kind: str, data: Mapping[str, Any], **more: Any) -> tuple[str, str, bytes]:
+        """An import is a chunk of its own."""
+        if kind == "EnrollContacts":
+            more.setdefault("key", f"{data['sequence_id']}:{next(self.numbers)}")
+        return super().record(kind, data, **more)
 
     async def ask(self, kind: str, /, **data: Any) -> list[Said]:
         """One message in a batch of its own."""
@@ -126,19 +77,9 @@ class World:
     async def import_on(self, partition: int, *chunks: Sequence[str]) -> None:
         """Imports in a partition of their own, one after the other, as another process would handle them."""
         other = World(self.pool)
-        async with self.pool.acquire() as conn:
-            positions = await offsets.load(conn, "enrollment.imports", beginnings={partition: 0}, partitions=8)
-        for offset, contact_ids in enumerate(chunks):
+        for contact_ids in chunks:
             data = {"sequence_id": "welcome", "contact_ids": contact_ids}
-            topic, key, value = other.record("EnrollContacts", data, source=f"importer-{partition}")
-            record = Record(topic, offset, key.encode(), value, partition=partition)
-            await other.pipeline.handle(routes.build().topics[topic], [record], positions)
-
-    async def said(self) -> list[Said]:
-        """Take what is in the outbox."""
-        async with self.pool.acquire() as conn:
-            rows = await conn.fetch("with o as (delete from outbox returning *) select * from o order by seq")
-        return [_said(row["topic"], row["key"], row["value"]) for row in rows]
+            await other.feed(other.record("EnrollContacts", data, source=f"importer-{partition}"), partition=partition)
 
     async def caught_up(self, seconds_ago: float, *topics: str) -> None:
         """The readers of these topics had caught up so long ago."""
@@ -167,17 +108,6 @@ class World:
             async with self.begin() as tx:
                 more = await erase_some(tx)
         return await self.said()
-
-    async def rows(self, table: str, where: str = "true") -> int:
-        async with self.pool.acquire() as conn:
-            count: int = await conn.fetchval(f"select count(*) from {table} where {where}")
-        return count
-
-
-def _said(topic: str, key: bytes, value: bytes | None) -> Said:
-    envelope = {} if value is None else orjson.loads(value)
-    kind = envelope.get("type", "").removesuffix(".v1")
-    return Said(topic, key.decode(), kind, envelope.get("data", {}), envelope, value)
 
 
 @pytest.fixture

@@ -1,24 +1,18 @@
-"""Records in, records out: the whole service but Kafka, on a real Postgres."""
+"""Sequences but for Kafka, on a real Postgres."""
 
 from collections.abc import AsyncIterator, Mapping
-from collections.abc import Sequence as Rows
-from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import pytest
 from chassis.pool import Pool
 from messaging import MIGRATIONS as MESSAGING
-from messaging import offsets
-from messaging.pipeline import Pipeline
 from pydantic import SecretStr
 from sequences import routes
 from sequences.handlers import erasures, timers
 from sequences.settings import MIGRATIONS, SCHEMA, SequencesSettings
 from sequences.store import sequences
-from sluice_contracts import topics
-from sluice_contracts.registry import BY_TYPE
 from testkit.database import fresh_schema
+from testkit.feeder import Feeder, Said
 from testkit.stack import Servers
 
 CANARY = "canary-7b1f"
@@ -27,71 +21,21 @@ DEFINITION = {"name": CANARY, "steps": [STEP]}
 RECEIVED = {"closed_at": "2026-03-01T12:00:00Z", "halted_at": "2026-03-01T12:00:00Z"}
 
 
-@dataclass(slots=True)
-class Record:
-    topic: str
-    offset: int
-    key: bytes | None
-    value: bytes | None
-    headers: Rows[tuple[str, bytes | None]] = ()
-    partition: int = 0
+class Service(Feeder):
+    """Sequences but for Kafka, with the words of its tests."""
 
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One record of the outbox."""
-
-    topic: str
-    key: str
-    type: str | None
-    data: Mapping[str, Any]
-    envelope: Mapping[str, Any]
-    value: bytes | None
-
-
-@dataclass
-class Service:
-    """Feeds records to the routes, and takes what is said from the outbox."""
-
-    pool: Pool
-    settings: SequencesSettings
-    positions: dict[str, dict[int, int]] = field(default_factory=dict)
-    sent: int = 0
-
-    async def hear(self, *records: tuple[str, str, bytes | None]) -> list[Said]:
-        """Handle records of one topic in one batch; what is said then."""
-        topic = records[0][0]
-        pipeline = Pipeline("sequences", "sequences", self.pool)
-        if topic not in self.positions:
-            async with self.pool.acquire() as conn:
-                self.positions[topic] = await offsets.load(conn, topic, beginnings={0: 0}, partitions=1)
-        start = self.positions[topic][0]
-        batch = [Record(topic, start + n, key.encode(), value) for n, (_, key, value) in enumerate(records)]
-        await pipeline.handle(routes.build(self.settings).topics[topic], batch, self.positions[topic])
-        return await self.said()
+    def __init__(self, pool: Pool, settings: SequencesSettings) -> None:
+        super().__init__(pool, service="sequences", routes=lambda: routes.build(settings))
 
     async def ask(self, *asked: tuple[str, Mapping[str, Any]], actor: str = "ann") -> list[Said]:
         """Messages of one topic, by type and data, in one batch."""
         return await self.hear(*[self.record(kind, data, actor=actor) for kind, data in asked])
 
-    def record(self, kind: str, data: Mapping[str, Any], *, actor: str = "ann") -> tuple[str, str, bytes]:
-        self.sent += 1
-        model = BY_TYPE[f"{kind}.v1"].model_validate(data)
-        envelope = {"specversion": "1.0", "id": f"c{self.sent}", "source": "tests", "type": model.TYPE, "actor": actor}
-        return model.TOPIC, model.key(), orjson.dumps({**envelope, "data": data})
-
-    async def said(self) -> list[Said]:
-        """Take what is in the outbox."""
-        async with self.pool.acquire() as conn:
-            rows = await conn.fetch("with o as (delete from outbox returning *) select * from o order by seq")
-        return [_said(row["topic"], row["key"], row["value"]) for row in rows]
-
     async def erase(self) -> list[Said]:
         """What the erasure loop does until nothing is left to do."""
-        pipeline = Pipeline("sequences", "sequences", self.pool)
         more = True
         while more:
-            async with pipeline.begin() as tx:
+            async with self.begin() as tx:
                 more = await erasures.erase_some(tx, sequences_max=2, versions_max=2)
         return await self.said()
 
@@ -99,7 +43,7 @@ class Service:
         """What the loop of the timers does in one round."""
         async with self.pool.acquire() as conn:
             due = await sequences.due(conn, limit=10)
-        async with Pipeline("sequences", "sequences", self.pool).begin() as tx:
+        async with self.begin() as tx:
             await timers.resume_due(due, tx)
         return await self.said()
 
@@ -123,16 +67,6 @@ class Service:
         await self.published(sequence_id)
         await self.ask(("PauseSequence", {"sequence_id": sequence_id, **pause}))
         await self.receive(1, sequence_id=sequence_id)
-
-    async def rows(self, table: str) -> int:
-        async with self.pool.acquire() as conn:
-            count: int = await conn.fetchval(f"select count(*) from {table}")
-        return count
-
-
-def _said(topic: str, key: bytes, value: bytes | None) -> Said:
-    envelope = {} if value is None or topic == topics.SEQUENCES_QUARANTINE else orjson.loads(value)
-    return Said(topic, key.decode(), envelope.get("type"), envelope.get("data", {}), envelope, value)
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ Said = Any
 WELCOME = {"sequence_id": "welcome"}
 
 
-def types(said: list[Said]) -> list[str | None]:
-    return [record.type and record.type.removesuffix(".v1") for record in said]
+def types(said: list[Said]) -> list[str]:
+    return [record.type for record in said]
 
 
 def of(said: list[Said], kind: str) -> Said:
-    (found,) = [record for record in said if record.type == f"{kind}.v1"]
+    (found,) = [record for record in said if record.type == kind]
     return found
 
 

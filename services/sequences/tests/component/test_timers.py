@@ -22,8 +22,8 @@ FUTURE = "2126-01-01T00:00:00Z"
 RACES = 10
 
 
-def types(said: list[Said]) -> list[str | None]:
-    return [record.type and record.type.removesuffix(".v1") for record in said]
+def types(said: list[Said]) -> list[str]:
+    return [record.type for record in said]
 
 
 async def resume(service: Service, *sequence_ids: str) -> list[Said]:
@@ -45,7 +45,7 @@ async def test_a_pause_ends_once_its_time_has_come(service: Service) -> None:
     (resumed,) = await service.resume_due()
     again = await service.resume_due()
 
-    assert (resumed.type, resumed.data["status"], resumed.data["epoch"]) == ("SequenceResumed.v1", "active", 2)
+    assert (resumed.type, resumed.data["status"], resumed.data["epoch"]) == ("SequenceResumed", "active", 2)
     assert (resumed.data["overdue"], resumed.data["admit"]) == ("shift", "none")
     assert "resume_at" not in resumed.data
     assert again == []
@@ -133,7 +133,7 @@ async def test_a_race_with_a_person_has_one_winner(service: Service, kind: str) 
 
     for name in names:
         events = [one for one in said if one.key == name]
-        resumed = [one.data["epoch"] for one in events if one.type == "SequenceResumed.v1"]
+        resumed = [one.data["epoch"] for one in events if one.type == "SequenceResumed"]
         versions = [one.data["state_version"] for one in events]
         assert sorted(versions) == list(range(5, 5 + len(versions)))
         assert resumed in ([], [2])
