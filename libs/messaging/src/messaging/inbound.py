@@ -54,7 +54,8 @@ class Inbound:
 def read(record: Record, models: dict[str, type[Contract]], *, known: frozenset[str], fenced: bool = False) -> Inbound:
     """Decode one record of a topic whose handled types are `models`; `known` types are passed over. Never raises.
 
-    Other types are passed over too, except where commands are answered, and where it may be a stop (`fenced`).
+    Other types are passed over too, except where commands are answered (all are, these too), and where it may be a
+    stop of which nobody would be told (`fenced`).
     """
     inbound = Inbound(record, key=_key(record.key))
     if record.value is None and record.topic in topics.COMPACTED:
@@ -70,7 +71,8 @@ def read(record: Record, models: dict[str, type[Contract]], *, known: frozenset[
         return inbound
     inbound.cause = _cause(envelope)
     inbound.data = envelope.data
-    if fenced and envelope.type not in models and envelope.type not in known:
+    unheard = fenced and record.topic not in topics.COMMAND_TOPICS
+    if unheard and envelope.type not in models and envelope.type not in known:
         inbound.broken = "type: unknown"
         return inbound
     _interpret(inbound, envelope, models, known=known)

@@ -300,9 +300,12 @@ class Pipeline:
                 _assert_answered(messages, tx)
 
     async def _quarantine(self, routes: TopicRoutes, inbound: Inbound, tx: Tx) -> None:
-        """Keep the record byte for byte; with a stop in it that may be unheard, its partition is not vouched for."""
+        """Keep the record byte for byte; with a stop in it that may be unheard, its partition is not vouched for.
+
+        What asks for nothing that can be read stops nothing: only a command that could be read is an unheard stop.
+        """
         tx.outgoing.append(quarantine.envelop(self.service, inbound))
-        if routes.fence is not None and inbound.key is None:
+        if routes.fence is not None and inbound.key is None and (inbound.guilty or not routes.commands):
             log.critical("heartbeat_withheld", **_where(inbound))
             await offsets.withhold(tx.conn, routes.topic, inbound.record.partition)
 

@@ -84,6 +84,7 @@ def routes() -> Routes:
     table.on(RestoreDelivery, commands.restore_delivery)
     table.on(ResolveMessage, resolutions.resolve_message)
     table.lock(topics.DELIVERY_COMMANDS, commands.hold_gates)
+    table.fence(topics.DELIVERY_COMMANDS, commands.fence_scopes)
     for topic in CONTROL_TOPICS:
         table.heartbeat(topic)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from chassis.health import Health
+from delivery.domain import scope
 from delivery.loops.control import Control
 from delivery.store import claiming
 from prometheus_client import CollectorRegistry
@@ -297,3 +298,73 @@ async def _waits_for_a_lock(world: World) -> None:
     async with asyncio.timeout(5), world.pool.acquire() as conn:
         while not await conn.fetchval(WAITING):  # noqa: ASYNC110 - another session's wait sets no event here
             await asyncio.sleep(0.01)
+
+
+async def test_a_suspension_that_cannot_be_handled_closes_its_scope_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_up(world)
+    await world.ask("SuspendDelivery", scope="sender:other")
+    monkeypatch.setattr(scope, "suspend", _crash)
+
+    said = await world.hear(
+        world.record("SuspendDelivery", {"scope": "channel:email"}),
+        world.record("RestoreDelivery", {"scope": "sender:other"}),
+    )
+    receipt = await world.halt()
+
+    assert [one.data["code"] for one in named(said, "CommandRejected")] == ["internal"]
+    assert len(named(said, "quarantined")) == 1
+    assert [one.data["scope"] for one in named(said, "DeliveryRestored")] == ["sender:other"]
+    assert await world.claim() == []
+    assert [(one.type, one.data["scope"], one.data["epoch"]) for one in receipt] == [
+        ("DeliverySuspended", "channel:email", 1)
+    ]
+    assert await world.rows("consumer_offset", "withheld") == 0
+
+
+async def test_a_restore_that_waits_is_off_once_a_suspension_could_not_be_handled(
+    world: World, sent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await set_up(world)
+    (row,) = await world.claim(room=1)
+    await suspend(world)
+    await restore(world)
+    monkeypatch.setattr(scope, "suspend", _crash)
+
+    await suspend(world)
+    await world.book(sent(row))
+    await world.said()
+
+    assert [one.type for one in await world.halt()] == ["DeliverySuspended"]
+    assert await world.claim() == []
+
+
+async def test_where_not_even_the_scope_can_be_closed_delivery_is_not_vouched_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scope, "suspend", _crash)
+    monkeypatch.setattr(scope, "fence", _crash)
+
+    said = await suspend(world)
+
+    assert [one.data["code"] for one in named(said, "CommandRejected")] == ["internal"]
+    assert await world.rows("consumer_offset", "withheld and topic = 'delivery.commands'") == 1
+
+
+async def test_what_is_no_command_stops_nothing_and_an_unknown_one_is_refused(world: World) -> None:
+    await set_up(world)
+    topic, key, value = world.record("SuspendDelivery", {"scope": "channel:email"})
+
+    said = await world.hear(
+        (topic, key, b"{"), (topic, b"\xff", value), (topic, key, value.replace(b"Delivery.v1", b"Delivery.v2"))
+    )
+
+    assert len(named(said, "quarantined")) == 1
+    assert [one.data["code"] for one in named(said, "CommandRejected")] == ["invalid", "invalid"]
+    assert len(await world.claim()) == 3
+    assert await world.rows("consumer_offset", "withheld") == 0
+
+
+def _crash(*_: Any, **__: Any) -> Any:
+    raise ZeroDivisionError

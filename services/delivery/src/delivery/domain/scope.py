@@ -104,6 +104,14 @@ def restore(scope: Scope | None, command: RestoreDelivery, *, cause: Cause, now:
             return Decision(opened, (_restored(opened, command.reason),), result={"epoch": opened.epoch})
 
 
+def fence(scope: Scope | None, name: str, *, in_flight: int, cause: Cause, now: datetime) -> Scope:
+    """A scope whose suspension could not be handled: closed, or kept closed, by a person."""
+    if scope is None or scope.status is Status.RUNNING:
+        running = scope or Scope(scope=name, status=Status.RUNNING, epoch=0, changed_at=now)
+        return close(running, reason=None, in_flight=in_flight, cause=cause, now=now)
+    return replace(scope, restore=None, breaker=False)
+
+
 def halt(scope: Scope, *, halted_at: datetime) -> Decision[Scope]:
     """Give the receipt that is owed."""
     match scope.status:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from messaging import Batch, Message, Tx
+from messaging import Batch, Fence, Message, Tx
 from sluice_contracts.delivery import RestoreDelivery, ScopeCommand, SuspendDelivery
 
 from delivery.domain import scope as rules
 from delivery.handlers.suspensions import give_scopes
-from delivery.store import locks, scopes
+from delivery.store import control, locks, scopes
 
 
 async def hold_gates(messages: Sequence[Message[Any]], tx: Tx) -> None:
@@ -37,6 +37,20 @@ async def restore_delivery(commands: Batch[RestoreDelivery], tx: Tx) -> None:
     decided = commands.decide(lambda m: rules.restore(known.get(m.key), m.data, cause=m.cause, now=tx.now))
     await scopes.save(tx.conn, decided.states())
     tx.emit(decided)
+
+
+async def fence_scopes(fences: Sequence[Fence], tx: Tx) -> None:
+    """Close the scopes of suspensions that could not be handled: who asked is told `internal`, and nothing leaves."""
+    await locks.hold_gates(tx.conn)
+    stops = {fence.key: fence.cause for fence in fences if fence.cause.type == SuspendDelivery.TYPE}
+    known = await scopes.lock(tx.conn, list(stops))
+    held = await scopes.held(tx.conn)
+    tx.now = await control.now(tx.conn)
+    closed = [
+        rules.fence(known.get(name), name, in_flight=in_flight(held, name), cause=cause, now=tx.now)
+        for name, cause in stops.items()
+    ]
+    await scopes.save(tx.conn, closed)
 
 
 def in_flight(held: Mapping[str, int], scope: str) -> int:
