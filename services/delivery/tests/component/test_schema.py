@@ -131,4 +131,4 @@ async def test_no_column_that_a_claim_writes_stands_in_an_index(pool: Pool) -> N
         )
 
     assert {row[0] for row in indexed}.isdisjoint({"token", "epoch", "attempt", "halted"})
-    assert [row[0] for row in partial] == ["(lane IS NULL)", "(held_by IS NOT NULL)"]
+    assert [row[0] for row in partial] == ["(lane IS NULL)", "(held_by IS NOT NULL)", "(tried_as IS NOT NULL)"]

@@ -208,6 +208,24 @@ async def test_deciding_again_in_the_same_way_changes_nothing(world: World, book
     assert await world.books() == {"planned": 2, "pending": 1, "sent": 1}
 
 
+async def test_what_is_to_be_sent_again_is_accepted_again_and_not_said_to_be_sent(world: World, booking: Any) -> None:
+    await set_up(world, "c")
+    message_id = await doubt(world, booking)
+    first = await resolve(world, message_id, "retry")
+
+    again = await resolve(world, message_id, "retry")
+    (refused,) = await resolve(world, message_id, "sent")
+    await world.claim()
+    claimed = await resolve(world, message_id, "retry")
+
+    assert {one.type for one in first} == {"MessageResolved", "CommandAccepted"}
+    assert [[one.type for one in said] for said in (again, claimed)] == [["CommandAccepted"]] * 2
+    assert (refused.data["code"], refused.data["detail"]) == (
+        "wrong_state",
+        "the message is to be sent again, not unknown",
+    )
+
+
 async def test_what_is_not_unknown_is_not_decided(world: World, booking: Any, sent: Any) -> None:
     await set_up(world, "c", "d")
     claimed = await world.claim()

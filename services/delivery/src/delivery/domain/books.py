@@ -44,6 +44,8 @@ UNPLANNED = Books(planned=-1, pending=-1)
 """An edit took the last steps away: the message that was to come is none."""
 DROPPED = Books(pending=-1, dropped=1)
 DOUBTED = Books(pending=-1, unknown=1)
+ARRIVED = Books(pending=-1, sent=1) + PLANNED
+"""It was to be sent again, and has arrived; the next step is planned."""
 EXPIRED = Books(pending=-1, expired=1)
 RELEASED = Books(claimed=-1, pending=1)
 UNKNOWN = Books(claimed=-1, unknown=1)

@@ -1,6 +1,6 @@
 """What providers say of messages and contacts, whatever way they say it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
@@ -64,6 +64,15 @@ class Post:
 
     def __len__(self) -> int:
         return len(self.reports) + len(self.replies) + len(self.opt_outs)
+
+    def parts(self, size: int) -> Iterator["Post"]:
+        """The same in pieces of at most so many things each."""
+        for at in range(0, len(self.reports), size):
+            yield Post(reports=self.reports[at : at + size])
+        for at in range(0, len(self.replies), size):
+            yield Post(replies=self.replies[at : at + size])
+        for at in range(0, len(self.opt_outs), size):
+            yield Post(opt_outs=self.opt_outs[at : at + size])
 
 
 def opaque(provider_message_id: str) -> str:

@@ -68,17 +68,21 @@ def by_report(doubt: Doubt, kind: str) -> Resolution:
     return Resolution(doubt, BY_REPORT[kind], "report")
 
 
-def by_operator(doubt: Doubt | None, ended_as: str | None, asked: Literal["sent", "retry"]) -> Resolution | None:
-    """A person decides; None where it is decided so already. `ended_as` is what is known of one that is not unknown.
+def by_operator(
+    doubt: Doubt | None, ended_as: str | None, asked: Literal["sent", "retry"], *, tried: bool
+) -> Resolution | None:
+    """A person decides; None where it is decided so already.
+
+    `ended_as` is what is known of one that is not unknown; one that is `tried` is to be sent again anyhow.
 
     Raises Refused for a message that is not here, and for one that cannot be decided so.
     """
     if doubt is None:
-        if ended_as is None:
-            raise Refused("not_found", "no message of this id has ended: it was never sent, or is to be sent (again)")
-        if ended_as == asked:
+        if ended_as is None and not tried:
+            raise Refused("not_found", "no message of this id was tried yet")
+        if ended_as == asked or (tried and asked == "retry"):
             return None
-        raise Refused("wrong_state", f"the message is {ended_as}, not unknown")
+        raise Refused("wrong_state", f"the message is {'to be sent again' if tried else ended_as}, not unknown")
     if asked == "retry" and not doubt.waits:
         raise Refused("wrong_state", "the enrollment has ended: nothing is sent to it any more")
     if asked == "retry" and doubt.step is None:

@@ -9,8 +9,8 @@ from sluice_contracts.contacts import ContactOptedOut, ContactReplied
 from sluice_contracts.delivery import MessageReported
 
 from delivery.domain.report import COMPLAINED, OptOut, Post, Reply, Report, Sender, moment
-from delivery.domain.resolution import by_report
-from delivery.handlers import resolutions
+from delivery.domain.resolution import BY_REPORT, by_report
+from delivery.handlers import arrivals, resolutions
 from delivery.store import history, locks, reports, unknown
 from delivery.store.history import Sent
 
@@ -44,26 +44,33 @@ async def on_kept(tx: Tx, *, limit: int) -> int:
     The caller shares the gates.
     """
     kept = await reports.take(tx.conn, limit=limit)
-    known: dict[str, Sent] = {}
+    done: list[Report] = []
     for provider in sorted({one.provider for one in kept}):
         said = [one.report for one in kept if one.provider == provider]
-        known |= await announce(tx, said, provider=provider)
-    done = [one.report for one in kept if one.report.message_id in known]
+        known = await announce(tx, said, provider=provider)
+        done += [one for one in said if one.message_id in known]
     await reports.drop(tx.conn, done)
-    await reports.postpone(tx.conn, [one.report for one in kept if one.report.message_id not in known])
+    await reports.postpone(tx.conn, [one.report for one in kept if one.report not in done])
     return len(done)
 
 
 async def announce(tx: Tx, said: Sequence[Report], *, provider: str) -> dict[str, Sent]:
-    """Tell reports of messages that have ended, and decide with them what is unknown; those messages."""
+    """Tell reports of messages that have ended, and decide with them what is unknown; those messages.
+
+    One that was to be sent again and has arrived has ended: it is not. What becomes unknown while this looks is not
+    locked here, and so not known yet: it is looked at again.
+    """
     if not said:
         return {}
-    known = await history.of_messages(tx.conn, [one.message_id for one in said])
+    named = [one.message_id for one in said]
+    held = await unknown.hold(tx.conn, named)
+    await arrivals.book(tx, [one for one in said if one.message_id not in held and BY_REPORT[one.kind] == "sent"])
+    found = await history.of_messages(tx.conn, named)
+    known = {name: one for name, one in found.items() if one.outcome != "unknown" or name in held}
     for report in said:
         if report.message_id in known:
             _say_reported(tx, report, known[report.message_id], provider=provider)
     first = {one.message_id: one for one in reversed(said)}
-    held = await unknown.hold(tx.conn, list(known))
     decided = [by_report(doubt, first[message_id].kind) for message_id, doubt in held.items()]
     await resolutions.settle(tx, decided)
     resolutions.tell(tx, decided)

@@ -9,7 +9,7 @@ from sluice_contracts.delivery import MessageResolved, ResolveMessage
 
 from delivery.domain.books import by_sequence
 from delivery.domain.resolution import Resolution, by_operator
-from delivery.store import books, unknown
+from delivery.store import books, pending, unknown
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -19,10 +19,11 @@ async def resolve_message(commands: Batch[ResolveMessage], tx: Tx) -> None:
     named = [one.key for one in commands if _UUID.fullmatch(one.key)]
     held = await unknown.hold(tx.conn, named)
     outcomes = await unknown.outcomes(tx.conn, named)
+    tried = await pending.tried(tx.conn, named) - outcomes.keys()
 
     def decide(command: Message[ResolveMessage]) -> Decision[Resolution]:
         asked = command.data.outcome
-        resolution = by_operator(held.get(command.key), outcomes.get(command.key), asked)
+        resolution = by_operator(held.get(command.key), outcomes.get(command.key), asked, tried=command.key in tried)
         told = () if resolution is None else (event(resolution, tx),)
         return Decision(resolution, told, result={"outcome": asked})
 

@@ -54,7 +54,7 @@ async def reap(tx: Tx, token: int, *, unknown_wait: timedelta) -> None:
     lapses = [lapse(row) for row in await lapsed.hold(tx.conn, token)]
     unknown = [one for one in lapses if not one.released]
     known = await gates.load(tx.conn, sorted({one.row.sequence_id for one in unknown}))
-    await lapsed.release(tx.conn, token, [one.row.enrollment_id for one in lapses if one.released])
+    await lapsed.release(tx.conn, token, [one.row for one in lapses if one.released])
     await lapsed.doubt(tx.conn, token, [one.row.enrollment_id for one in lapses if one.waits], wait=unknown_wait)
     await lapsed.end(tx.conn, token, [one.row.enrollment_id for one in unknown if not one.waits])
     await lapsed.close(tx.conn, token)

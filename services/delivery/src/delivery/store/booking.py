@@ -98,6 +98,7 @@ with r as (
     update pending p set token = null, epoch = null,
         attempt = case when h.ending = 'retry' then p.attempt else p.attempt - 1 end,
         in_doubt = p.in_doubt or h.in_doubt,
+        tried_as = case when h.ending = 'retry' then h.message_id else p.tried_as end,
         due_active = case when h.stays_as in ('released', 'withheld') then p.due_active
             when h.stays_as = 'held' then h.opens_active else h.active_now + h.retry_after end,
         due_own = case when h.stays_as in ('released', 'withheld') then p.due_own
@@ -112,7 +113,7 @@ with r as (
         step_id = case when h.current then h.next_step end,
         lane = case when h.current then h.next_lane end,
         version = case when h.current then h.effective else p.version end,
-        base_active = h.active_now, due_own = null, held_by = null,
+        base_active = h.active_now, due_own = null, held_by = null, tried_as = null,
         due_active = case when h.current then h.active_now + h.next_after end
     from held h where h.goes_on and p.enrollment_id = h.enrollment_id
 ), doubted as (

@@ -41,7 +41,8 @@ limit $1
 _MOVE_ON: Final = """
 update pending p set attempt = 0, in_doubt = false, ended = p.ended || p.step_id,
     version = coalesce(next.version, p.version), step_id = next.step_id, lane = next.lane,
-    due_active = next.due_active, base_active = next.base_active, due_own = null, held_by = null, held_lane = null
+    due_active = next.due_active, base_active = next.base_active, due_own = null, held_by = null, held_lane = null,
+    tried_as = null
 from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[])
     as next (enrollment_id, version, step_id, lane, due_active, base_active)
 where p.enrollment_id = next.enrollment_id and p.token is null

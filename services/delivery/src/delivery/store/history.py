@@ -9,19 +9,20 @@ from chassis.pool import Conn
 
 _APPEND: Final = """
 insert into message (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code,
-    attempt, due_at, ended_at)
+    attempt, due_at, ended_at, provider_message_id)
 select message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code, attempt, due_at,
-    ended_at
+    ended_at, provider_message_id
 from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[],
-    $9::text[], $10::integer[], $11::timestamptz[], $12::timestamptz[])
+    $9::text[], $10::integer[], $11::timestamptz[], $12::timestamptz[], $13::text[])
     as row (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code, attempt,
-        due_at, ended_at)
+        due_at, ended_at, provider_message_id)
 """
 
 _MAKE_PARTITIONS: Final = "select make_message_partitions($1)"
 
 _OF_MESSAGES: Final = """
-select message_id::text, enrollment_id::text, sequence_id, contact_id, step_id, version, channel, attempt
+select message_id::text, enrollment_id::text, sequence_id, contact_id, step_id, version, channel, attempt,
+    outcome
 from message where message_id = any($1::uuid[])
 """
 
@@ -51,6 +52,7 @@ class Ended:
     attempt: int
     due_at: datetime
     ended_at: datetime
+    provider_message_id: str | None = None
 
 
 class Sent(NamedTuple):
@@ -64,6 +66,7 @@ class Sent(NamedTuple):
     version: int
     channel: str
     attempt: int
+    outcome: str = "sent"
 
 
 async def of_messages(conn: Conn, message_ids: Sequence[str]) -> dict[str, Sent]:

@@ -8,6 +8,7 @@ from asyncpg import Record
 from chassis.pool import Conn
 
 from delivery.domain.lapse import Claimed
+from delivery.domain.message import message_id_of
 
 _OPEN: Final = "select token from claim"
 
@@ -21,8 +22,9 @@ for update of p
 """
 
 _RELEASE: Final = """
-update pending set token = null, epoch = null, in_doubt = true, held_by = null
-where enrollment_id = any($1::uuid[]) and token = $2
+update pending p set token = null, epoch = null, in_doubt = true, held_by = null, tried_as = row.message_id
+from unnest($1::uuid[], $3::uuid[]) as row (enrollment_id, message_id)
+where p.enrollment_id = row.enrollment_id and p.token = $2
 """
 
 # On the active clock, which stands still under a pause.
@@ -49,9 +51,10 @@ async def hold(conn: Conn, token: int) -> list[Claimed]:
     return [_claimed(row) for row in await conn.fetch(_HOLD, token)]
 
 
-async def release(conn: Conn, token: int, enrollment_ids: Sequence[str]) -> None:
+async def release(conn: Conn, token: int, rows: Sequence[Claimed]) -> None:
     """Let rows be claimed again; the attempt that may have been counts."""
-    await conn.execute(_RELEASE, enrollment_ids, token)
+    message_ids = [message_id_of(row.enrollment_id, row.step_id) for row in rows]
+    await conn.execute(_RELEASE, [row.enrollment_id for row in rows], token, message_ids)
 
 
 async def doubt(conn: Conn, token: int, enrollment_ids: Sequence[str], *, wait: timedelta) -> None:

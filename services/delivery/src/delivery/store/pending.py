@@ -47,6 +47,27 @@ where p.enrollment_id = any(array(select unnest(enrollment_ids) from claim)) and
     and p.contact_id = any($1::text[])
 """
 
+# What may still be sent again: nobody holds it now, and it is not decided to be unknown.
+_HOLD_TRIED: Final = """
+select p.tried_as::text, p.enrollment_id::text, p.sequence_id, p.contact_id, g.campaign, p.token, p.halted, p.in_doubt,
+    p.step_id, p.version, coalesce(p.held_lane, p.lane), p.attempt, coalesce(p.due_own, p.due_active) + g.clock_offset
+from pending p join gate g on g.sequence_id = p.sequence_id
+where p.tried_as = any($1::uuid[]) and p.token is null and p.lane is distinct from 'unknown:'
+order by p.enrollment_id
+for update of p
+"""
+
+_TRIED: Final = "select tried_as::text from pending where tried_as = any($1::uuid[])"
+
+# Planned by the planner, in the version that the enrollment then runs under.
+_MOVE_ON: Final = """
+update pending p set attempt = 0, in_doubt = false, ended = p.ended || p.step_id, step_id = null, lane = null,
+    due_active = null, due_own = null, held_by = null, held_lane = null, tried_as = null,
+    base_active = least(clock_timestamp(), g.paused_at) - g.clock_offset
+from gate g
+where p.enrollment_id = any($1::uuid[]) and p.token is null and g.sequence_id = p.sequence_id
+"""
+
 _DROP: Final = "delete from pending where enrollment_id = any($1::uuid[]) and token is null"
 
 _HALT: Final = """
@@ -149,6 +170,21 @@ async def hold(conn: Conn, enrollment_ids: Sequence[str]) -> list[Held]:
 async def halted_of(conn: Conn, contact_ids: Sequence[str]) -> list[Held]:
     """Rows of these contacts that a sender holds although their enrollment has ended."""
     return [Held(*row) for row in await conn.fetch(_HALTED_OF, contact_ids)]
+
+
+async def hold_tried(conn: Conn, message_ids: Sequence[str]) -> dict[str, Held]:
+    """Lock the rows that wait to send one of these messages again, by message. The caller shares the gates."""
+    return {row[0]: Held(*row[1:]) for row in await conn.fetch(_HOLD_TRIED, message_ids)}
+
+
+async def tried(conn: Conn, message_ids: Sequence[str]) -> set[str]:
+    """Those of these messages that were tried and have not ended: they are to be sent again, or just are."""
+    return {row[0] for row in await conn.fetch(_TRIED, message_ids)}
+
+
+async def move_on(conn: Conn, enrollment_ids: Sequence[str]) -> None:
+    """The steps of these rows, which are locked and which nobody holds, have ended now: the planner plans the next."""
+    await conn.execute(_MOVE_ON, enrollment_ids)
 
 
 async def drop(conn: Conn, enrollment_ids: Sequence[str]) -> None:

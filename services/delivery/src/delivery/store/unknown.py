@@ -9,7 +9,7 @@ from chassis.pool import Conn
 
 from delivery.domain.message import message_id_of
 from delivery.domain.resolution import Doubt, Resolution
-from delivery.store import definitions
+from delivery.store import definitions, pending
 
 # The clock is read first, so that it is a condition for the index.
 _DUE: Final = """
@@ -55,17 +55,10 @@ where m.message_id = decided.message_id and m.outcome = 'unknown'
 # It has not ended after all.
 _REOPEN: Final = "delete from message where message_id = any($1::uuid[]) and outcome = 'unknown'"
 
-# Planned by the planner, in the version that the enrollment then runs under.
-_MOVE_ON: Final = """
-update pending p set attempt = 0, in_doubt = false, ended = p.ended || p.step_id, step_id = null, lane = null,
-    due_active = null, due_own = null, base_active = least(clock_timestamp(), g.paused_at) - g.clock_offset
-from gate g
-where p.enrollment_id = any($1::uuid[]) and p.lane = 'unknown:' and g.sequence_id = p.sequence_id
-"""
-
 _TRY_AGAIN: Final = """
-update pending p set lane = again.lane, due_active = least(clock_timestamp(), g.paused_at) - g.clock_offset
-from unnest($1::uuid[], $2::text[]) as again (enrollment_id, lane), gate g
+update pending p set lane = again.lane, due_active = least(clock_timestamp(), g.paused_at) - g.clock_offset,
+    tried_as = again.message_id
+from unnest($1::uuid[], $2::text[], $3::uuid[]) as again (enrollment_id, lane, message_id), gate g
 where p.enrollment_id = again.enrollment_id and p.lane = 'unknown:' and g.sequence_id = p.sequence_id
 """
 
@@ -116,8 +109,9 @@ async def settle(conn: Conn, resolutions: Sequence[Resolution]) -> None:
         _TRY_AGAIN,
         [one.enrollment_id for one in again],
         [None if one.step is None else one.step.lane for one in again],
+        [one.message_id for one in again],
     )
-    await conn.execute(_MOVE_ON, [one.doubt.enrollment_id for one in resolutions if one.goes_on])
+    await pending.move_on(conn, [one.doubt.enrollment_id for one in resolutions if one.goes_on])
     await conn.execute(
         _GIVE_UP, [one.doubt.enrollment_id for one in resolutions if one.doubt.waits and one.outcome == "failed"]
     )

@@ -1,4 +1,4 @@
-"""How a post is taken: in one transaction, answered when that is committed."""
+"""How a post is taken: answered when all that it says is committed."""
 
 from typing import Final
 
@@ -14,6 +14,8 @@ from delivery.handlers.reports import on_post
 log = structlog.get_logger()
 
 RETRY_AFTER_SECONDS: Final = 5
+PART_MAX: Final = 500
+"""So much of a post is taken in one transaction."""
 
 
 class Away(Exception):
@@ -27,12 +29,18 @@ class Taking:
         self._pipeline = pipeline
 
     async def take(self, post: Post, *, provider: str) -> int:
-        """Announce what a post says; how much of it is about what is known here."""
+        """Announce what a post says; how much of it is about what is known here.
+
+        A long one in several transactions, for stops wait for each. Where one fails the whole may be sent again: what
+        was taken before is then said once more, under the same ids.
+        """
         if not len(post):
             return 0
+        known = 0
         try:
-            async with self._pipeline.begin() as tx:
-                known = await on_post(post, tx, provider=provider)
+            for part in post.parts(PART_MAX):
+                async with self._pipeline.begin() as tx:
+                    known += await on_post(part, tx, provider=provider)
         except Exception as error:
             if not is_transient(error):
                 raise
