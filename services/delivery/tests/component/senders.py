@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from chassis.health import Health
 from delivery.channels.base import Outgoing, Result
 from delivery.loops.control import Control
 from delivery.loops.sender import Sender, SendLimits
+from delivery.store import claiming
 from prometheus_client import CollectorRegistry
 
 World = Any
@@ -58,6 +60,15 @@ class Process:
     stop: asyncio.Event
     beats: asyncio.Event
     task: asyncio.Task[None]
+    rounds: int = 0
+    """How often it has come to claim, whatever it found."""
+    looks: int = 0
+    """How often it has looked for what is due."""
+
+    async def go_round(self, *, looking: bool = True) -> None:
+        """Wait until it has gone round a few times more, and looked: what it has not done by then it does not do."""
+        rounds, looks = self.rounds + 3, self.looks + 2 * looking
+        await until(lambda: self.rounds >= rounds and self.looks >= looks)
 
     async def end(self) -> None:
         """SIGTERM, and the end of it."""
@@ -99,13 +110,29 @@ async def process(
             await asyncio.sleep(0.05)
 
     helpers = [asyncio.create_task(confirm()), asyncio.create_task(control.run(asyncio.Event()))]
-    task = asyncio.create_task(sender.run(stop))
-    try:
-        yield Process(sender, control, stop, beats, task)
-    finally:
-        for one in (task, *helpers):
-            one.cancel()
-        await asyncio.gather(task, *helpers, return_exceptions=True)
+    claim, probe = sender.claim, claiming.probe
+
+    async def counted_claim() -> int | None:
+        found = await claim()
+        running.rounds += 1
+        return found
+
+    async def counted_probe(conn: Any, lanes: Any) -> Any:
+        found = await probe(conn, lanes)
+        running.looks += 1
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sender, "claim", counted_claim)
+        patch.setattr(claiming, "probe", counted_probe)
+        task = asyncio.create_task(sender.run(stop))
+        running = Process(sender, control, stop, beats, task)
+        try:
+            yield running
+        finally:
+            for one in (task, *helpers):
+                one.cancel()
+            await asyncio.gather(task, *helpers, return_exceptions=True)
 
 
 async def until(condition: Callable[[], Any]) -> None:

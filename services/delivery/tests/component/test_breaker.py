@@ -13,6 +13,7 @@ from delivery.loops.breaker import Breaker
 from delivery.loops.tally import Tally
 from delivery.loops.unserved import Unserved
 from delivery.store import attempts
+from delivery.store.attempts import Attempt
 from prometheus_client import CollectorRegistry
 
 pytestmark = pytest.mark.stack
@@ -21,10 +22,13 @@ World = Any
 LIMITS = Limits(rest_seconds=0.2)
 
 
-async def tell(world: World, lane: str = "email:", *, well: int = 0, failed: int = 0, code: str = "http_503") -> None:
+async def tell(
+    world: World, lane: str = "email:", *, servers: int = 0, well: int = 0, failed: int = 0, code: str = "http_503"
+) -> None:
     """What sender processes have seen."""
+    seen = {Attempt(lane, servers, None): well, Attempt(lane, servers, code): failed}
     async with world.pool.acquire() as conn:
-        await attempts.add(conn, {(lane, one): count for one, count in ((None, well), (code, failed)) if count})
+        await attempts.add(conn, {one: count for one, count in seen.items() if count})
 
 
 async def go(world: World, *, limits: Limits = LIMITS) -> list[Any]:
@@ -54,6 +58,30 @@ async def test_it_suspends_what_keeps_failing_and_says_why(world: World) -> None
     assert receipt.data["reason"] == "20 of 25 attempts failed within 30 s (80 %), most often http_503"
     assert receipt.envelope["actor"] == "breaker"
     assert await world.rows("scope", "breaker and status = 'suspended'") == 1
+
+
+async def test_a_dead_host_among_others_suspends_no_webhooks_and_all_of_them_do(world: World) -> None:
+    await tell(world, "webhook:", servers=1, failed=500)
+    await tell(world, "webhook:", servers=2, well=1)
+
+    spared = await go(world)
+    await tell(world, "webhook:", servers=2, failed=2)
+    (receipt,) = await go(world)
+
+    assert spared == []
+    assert receipt.data["scope"] == "channel:webhook"
+    assert receipt.data["reason"] == "502 of 503 attempts failed within 30 s (100 %), most often http_503"
+
+
+async def test_a_trial_goes_well_beside_a_host_that_is_still_dead(world: World) -> None:
+    await tell(world, "webhook:", servers=1, failed=20)
+    await go(world)
+    await until_said(world, "DeliveryRestored")
+    await tell(world, "webhook:", servers=1, failed=4)
+    await tell(world, "webhook:", servers=2, well=1)
+
+    assert await go(world) == []
+    assert await world.rows("scope", "status = 'running' and not trial") == 1
 
 
 async def test_its_receipt_waits_for_the_claims_of_before(world: World, booking: Any) -> None:
@@ -105,7 +133,8 @@ async def test_what_a_person_has_suspended_stays_so(world: World) -> None:
     await tell(world, failed=20)
     await go(world)
     await world.ask("SuspendDelivery", scope="channel:email", reason="mine")
-    await asyncio.sleep(2 * LIMITS.rest_seconds)
+    async with world.pool.acquire() as conn:
+        await conn.execute("update scope set changed_at = changed_at - interval '1 hour'")
 
     assert await go(world) == []
     assert await world.rows("scope", "status = 'suspended' and reason = 'mine'") == 1

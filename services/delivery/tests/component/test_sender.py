@@ -72,7 +72,7 @@ async def test_with_no_heartbeat_nothing_is_claimed_and_with_the_next_ones_it_go
         await until(lambda: not running.control.fresh())
         await world.contacts("d")
         await world.enroll("d")
-        await asyncio.sleep(0.3)
+        await running.go_round(looking=False)
         unheard = (len(channel.arrived), await world.rows("claim"))
 
         running.beats.set()
@@ -136,7 +136,7 @@ async def test_a_suspension_waits_for_what_has_left_and_then_nothing_leaves(worl
     channel = FakeChannel()
     channel.after.clear()
     await set_up(world, *[f"c{number}" for number in range(20)])
-    async with process(world, channel, room=4):
+    async with process(world, channel, room=4) as running:
         await until(lambda: len(channel.arrived) == 4)
         await world.ask("SuspendDelivery", scope="all")
         waiting = await world.halt()
@@ -144,7 +144,7 @@ async def test_a_suspension_waits_for_what_has_left_and_then_nothing_leaves(worl
         await until(lambda: world.rows("scope", "status = 'suspending'"))
         await until(_receipted(world))
         left = len(channel.arrived)
-        await asyncio.sleep(0.3)
+        await running.go_round()
 
     assert waiting == []
     assert len(channel.arrived) == left
@@ -157,7 +157,7 @@ async def test_a_named_senders_messages_leave_by_it_alone_and_wait_where_nobody_
     (entered,) = await set_up(world, "c", steps=tuple(steps))
     async with process(world, channel, promo) as running:
         await until(lambda: promo.arrived and world.rows("pending", "lane = 'email:other'"))
-        await asyncio.sleep(0.3)
+        await running.go_round()
         await running.end()
 
     assert (channel.texts, promo.texts) == (["Hello Ada"], ["promo"])

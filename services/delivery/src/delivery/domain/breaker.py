@@ -1,7 +1,7 @@
 """When a scope is suspended because its provider fails, when it is tried out, and when it runs in full again."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -67,6 +67,17 @@ class Recover:
 
 
 Verdict = Trip | TryOut | Recover
+
+
+def of_lane(servers: Sequence[Count], *, limits: Limits) -> Count:
+    """The attempts of a lane, from those at each group of its servers.
+
+    Where there are several, failures count only if every group fails: one that does its work shows that our way out is
+    open, and those who run it shall not wait for the others.
+    """
+    total = sum(servers, Count())
+    spared = len(servers) > 1 and any(one.failed < limits.ratio * one.tried for one in servers)
+    return Count(total.tried) if spared else total
 
 
 def judge(scope: Scope | None, count: Count, *, limits: Limits, now: datetime) -> Verdict | None:

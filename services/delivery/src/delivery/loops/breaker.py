@@ -9,7 +9,7 @@ from chassis.pool import Conn
 from messaging import Service
 from prometheus_client import Counter as Metric
 
-from delivery.domain.breaker import Limits, Trip, Verdict, judge_all
+from delivery.domain.breaker import Limits, Trip, Verdict, judge_all, of_lane
 from delivery.domain.scope import Scope
 from delivery.handlers.breaking import break_scopes
 from delivery.store import attempts, control, locks, scopes
@@ -52,6 +52,7 @@ class Breaker:
 
     async def _judge(self, conn: Conn, *, lock: bool) -> tuple[Mapping[str, Scope], Mapping[str, Verdict]]:
         known = await scopes.load(conn, lock=lock)
-        counts = await attempts.count(conn, window=timedelta(seconds=self._limits.window_seconds), kept=KEPT)
+        counted = await attempts.count(conn, window=timedelta(seconds=self._limits.window_seconds), kept=KEPT)
+        counts = {lane: of_lane(servers, limits=self._limits) for lane, servers in counted.items()}
         now = await control.now(conn)
         return known, judge_all(known, counts, limits=self._limits, now=now)

@@ -14,7 +14,7 @@ from chassis.clock import monotonic, sleep_unless
 from chassis.health import Health
 from chassis.pool import Pool, is_transient
 
-from delivery.channels.base import Channel, Outgoing, Result, SendStopped
+from delivery.channels.base import Channel, Content, Outgoing, Result, SendStopped
 from delivery.domain.message import UNKNOWN_WAIT_SECONDS
 from delivery.domain.rate import Rate
 from delivery.loops.booker import Booker
@@ -238,6 +238,7 @@ class Sender:
             if self._control.outlived(work.start_before - self._limits.start_seconds_max):
                 raise SendStopped
 
+        made: Outgoing | Result | None = None
         try:
             check()
             made = self._make(row)
@@ -248,7 +249,7 @@ class Sender:
         except Exception as error:
             log.exception("send_crashed", channel=row.channel)
             result = Result.unknown("internal", type(error).__name__)
-        self._end(lane, row, result)
+        self._end(lane, row, result, made.content if isinstance(made, Outgoing) else None)
 
     def _make(self, row: Claimed) -> Outgoing | Result:
         """The message, or why there is none. A crash here is ours, and nothing has left: it is tried again."""
@@ -260,9 +261,9 @@ class Sender:
             log.exception("message_not_made", channel=row.channel)
             return Result.retry("internal", type(error).__name__)
 
-    def _end(self, lane: Lane, row: Claimed, result: Result) -> None:
+    def _end(self, lane: Lane, row: Claimed, result: Result, content: Content | None) -> None:
         """Note how a claim ended; the booker writes it with others."""
-        self._tally.note(row.lane, result)
+        self._tally.note(row.lane, result, content)
         ending = ending_of(row, result, idempotent=lane.channel.idempotent)
         self._booker.take(self._outcomes.booking(row, ending, result, now=self._control.now()))
         self._leave(row, tried=True)

@@ -4,21 +4,26 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
+from urllib.parse import urlsplit
+from zlib import crc32
 
 import structlog
 from chassis.clock import monotonic, sleep_unless
 from chassis.health import Health
 from chassis.pool import Conn, Pool, is_transient
 
-from delivery.channels.base import Result
+from delivery.channels.base import Content, Result, WebhookContent
 from delivery.channels.faults import provider_failed
 from delivery.store import attempts
+from delivery.store.attempts import Attempt
 
 log = structlog.get_logger()
 
 TELL_SECONDS: Final = 1.0
 SERVE_SECONDS: Final = 5.0
 STALL_SECONDS_MAX: Final = 60.0
+SERVER_GROUPS: Final = 64
+"""Webhooks are counted by so many groups of hosts: bounded, however many there are, and naming none."""
 
 
 class Tally:
@@ -32,14 +37,14 @@ class Tally:
         self._owner = owner
         self._lanes = list(lanes)
         self._health = health
-        self._attempts: Counter[tuple[str, str | None]] = Counter()
+        self._attempts: Counter[Attempt] = Counter()
         self._serve_at = 0.0
 
-    def note(self, lane: str, result: Result) -> None:
+    def note(self, lane: str, result: Result, content: Content | None = None) -> None:
         """An attempt has ended."""
         failed = provider_failed(result)
         if failed is not None:
-            self._attempts[lane, (result.code or "failed") if failed else None] += 1
+            self._attempts[Attempt(lane, servers_of(content), (result.code or "failed") if failed else None)] += 1
 
     async def run(self, finished: asyncio.Event) -> None:
         """Tell until finished, and once more then."""
@@ -67,10 +72,21 @@ class Tally:
         if serves:
             self._serve_at = monotonic() + SERVE_SECONDS
 
-    async def _write(self, conn: Conn, told: Counter[tuple[str, str | None]], *, serves: bool, leaving: bool) -> None:
+    async def _write(self, conn: Conn, told: Counter[Attempt], *, serves: bool, leaving: bool) -> None:
         if told:
             await attempts.add(conn, told)
         if serves:
             await attempts.serve(conn, self._owner, self._lanes)
         if leaving:
             await attempts.leave(conn, self._owner)
+
+
+def servers_of(content: Content | None) -> int:
+    """The group of the server that a webhook goes to; every other channel has one provider."""
+    if not isinstance(content, WebhookContent):
+        return 0
+    try:
+        host = urlsplit(content.url).hostname or ""
+    except ValueError:
+        return 0
+    return 1 + crc32(host.encode(errors="replace")) % SERVER_GROUPS

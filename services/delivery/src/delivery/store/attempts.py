@@ -1,17 +1,18 @@
 """What came of attempts, added up by sender processes; and which lanes these claim from."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from chassis.pool import Conn
 
 from delivery.domain.breaker import Count
 
 _ADD: Final = """
-insert into attempt_tally (lane, code, attempts, ended_at)
-select lane, code, attempts, clock_timestamp()
-from unnest($1::text[], $2::text[], $3::integer[]) as row (lane, code, attempts)
+insert into attempt_tally (lane, servers, code, attempts, ended_at)
+select lane, servers, code, attempts, clock_timestamp()
+from unnest($1::text[], $2::smallint[], $3::text[], $4::integer[]) as row (lane, servers, code, attempts)
 """
 
 # Of a lane counts what has ended since its scopes last changed: what was so before a restore says nothing of now.
@@ -24,10 +25,10 @@ with since as materialized (
         on s.scope in ('all', 'channel:' || split_part(l.lane, ':', 1), 'sender:' || split_part(l.lane, ':', 2))
     group by l.lane
 )
-select t.lane, t.code, sum(t.attempts)::bigint
+select t.lane, t.servers, t.code, sum(t.attempts)::bigint
 from attempt_tally t
 join since s on s.lane = t.lane and t.ended_at > s.since
-group by t.lane, t.code
+group by t.lane, t.servers, t.code
 """
 
 _FORGET: Final = "delete from attempt_tally where ended_at < clock_timestamp() - $1::interval"
@@ -59,18 +60,33 @@ order by w.lane
 """
 
 
-async def add(conn: Conn, attempts: Mapping[tuple[str, str | None], int]) -> None:
-    """Add what came of attempts, by lane and code (None: the provider did its work)."""
-    await conn.execute(_ADD, [lane for lane, _ in attempts], [code for _, code in attempts], list(attempts.values()))
+class Attempt(NamedTuple):
+    """How an attempt ended, and where."""
+
+    lane: str
+    servers: int
+    """One of a few groups of servers, where a channel's messages go to several; else 0."""
+    code: str | None
+    """None: the provider did its work."""
 
 
-async def count(conn: Conn, *, window: timedelta, kept: timedelta) -> dict[str, Count]:
-    """The attempts of each lane: those of the window, or of all of its trial, as long as they are kept."""
-    counts: dict[str, Count] = {}
-    for lane, code, attempts in await conn.fetch(_COUNT, window, kept):
-        failures = {} if code is None else {code: attempts}
-        counts[lane] = counts.get(lane, Count()) + Count(attempts, failures)
-    return counts
+async def add(conn: Conn, attempts: Mapping[Attempt, int]) -> None:
+    """Add what came of attempts."""
+    await conn.execute(
+        _ADD,
+        [one.lane for one in attempts],
+        [one.servers for one in attempts],
+        [one.code for one in attempts],
+        list(attempts.values()),
+    )
+
+
+async def count(conn: Conn, *, window: timedelta, kept: timedelta) -> dict[str, list[Count]]:
+    """The attempts of each lane, by groups of servers: of the window, or of all of its trial, while they are kept."""
+    counts: dict[str, dict[int, Count]] = defaultdict(lambda: defaultdict(Count))
+    for lane, servers, code, attempts in await conn.fetch(_COUNT, window, kept):
+        counts[lane][servers] += Count(attempts, {} if code is None else {code: attempts})
+    return {lane: list(by_servers.values()) for lane, by_servers in counts.items()}
 
 
 async def forget(conn: Conn, *, older_than: timedelta) -> None:
