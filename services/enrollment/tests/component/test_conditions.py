@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from enrollment.handlers import entering, triggers
 from enrollment.handlers.admissions import ask_some
 from enrollment.handlers.conditions import decide_some
 
@@ -93,6 +94,28 @@ async def test_a_contact_enters_by_itself_on_the_kind_of_change_that_is_asked_fo
         [("ContactEnrolled", "trigger", 0)] if enters else []
     )
     assert other == []
+
+
+async def test_a_transaction_lets_in_no_more_than_its_bound_and_nobody_is_left_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triggers, "ENTRIES_MAX", 4)
+    kept: list[int] = []
+    keep = entering.keep
+
+    async def counted(tx: Any, decided: Any, known: Any) -> None:
+        kept.append(len(decided))
+        await keep(tx, decided, known)
+
+    monkeypatch.setattr(entering, "keep", counted)
+    for number in range(3):
+        await world.sequence(f"s{number}", **rules(trigger={"on": ["created"]}))
+
+    said = await world.contacts(*[f"c{number}" for number in range(6)])
+
+    assert types(said) == ["ContactEnrolled"] * 18
+    assert max(kept) <= 4
+    assert sum(kept) == 18
 
 
 async def test_a_record_that_is_read_again_or_old_triggers_nothing(world: World) -> None:

@@ -1,14 +1,23 @@
 """The statements fit the schema, and the schema refuses what the rules do not allow."""
 
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
+from shutil import copy
 
 import asyncpg
 import pytest
+from chassis.migrate import migrate
 from chassis.pool import Pool
 from enrollment import store
+from enrollment.settings import MIGRATIONS
+from messaging import MIGRATIONS as MESSAGING
+from testkit.database import sluice_url
+from testkit.stack import Servers
 
 pytestmark = pytest.mark.stack
+
+OLDER = "enrollment_older"
 
 STATEMENTS = [
     pytest.param(value, id=f"{module.__name__.rsplit('.', 1)[-1]}{name.lower()}")
@@ -69,3 +78,30 @@ async def test_once_per_sequence_and_contact_is_a_key_of_the_database(pool: Pool
         await conn.execute(ENROLLMENT)
 
         assert await conn.fetchval("select count(*) from enrollment") == 2
+
+
+async def test_who_was_inside_before_pins_were_known_follows_the_newest_version(
+    running: Servers, tmp_path: Path
+) -> None:
+    """The schema of before, with rows in it, under a name of its own."""
+    url = sluice_url(running.admin_url)
+    older = tmp_path / "migrations"
+    older.mkdir()
+    for name in ("0002_pre_enrollment.sql", "0003_pre_conditions.sql"):
+        copy(MIGRATIONS / name, older)
+    conn = await asyncpg.connect(url, server_settings={"search_path": OLDER})
+    try:
+        await migrate(url, OLDER, [MESSAGING, older])
+        await conn.execute(
+            "insert into sequence (sequence_id, state_version, status, epoch, version, follow_version) values "
+            "('published', 1, 'active', 0, 3, null), ('pinned', 1, 'active', 0, 3, 2), "
+            "('draft', 1, 'draft', 0, null, null)"
+        )
+
+        await migrate(url, OLDER, [MESSAGING, MIGRATIONS])
+
+        rows = await conn.fetch("select sequence_id, follow_version from sequence")
+        assert {row[0]: row[1] for row in rows} == {"published": 3, "pinned": 2, "draft": None}
+    finally:
+        await conn.execute(f"drop schema if exists {OLDER} cascade")
+        await conn.close()

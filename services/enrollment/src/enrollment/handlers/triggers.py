@@ -1,6 +1,7 @@
 """Contacts that enter by themselves: a newer record of theirs is of the kind that a sequence waits for."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from campaign.conditions import Facts
 from campaign.rules import Rules
@@ -13,6 +14,13 @@ from enrollment.handlers import entering
 from enrollment.handlers.conditions import Changed
 from enrollment.store import clock, contacts, sequences
 
+ENTRIES_MAX: Final = 5_000
+"""A transaction decides on no more entries; where a single contact enters more sequences, on those of one contact."""
+
+
+class TooMuch(Exception):
+    """More entries than a transaction takes: its records are halved."""
+
 
 async def share_all(tx: Tx) -> None:
     """Hold the entry of all sequences that contacts enter by themselves, before any handler does it for some."""
@@ -24,10 +32,11 @@ async def share_all(tx: Tx) -> None:
 async def enter_by_themselves(tx: Tx, changed: Changed) -> None:
     """Let contacts into the sequences that wait for such a change of them; their rows are locked.
 
-    Who is in already is passed over. Whoever else is kept out is told of, as who asks with a command.
+    Who is in already is passed over. Whoever else is kept out is told of, as who asks with a command. Raises TooMuch
+    where several contacts would enter too many.
     """
     waiting = await sequences.triggered(tx.conn)
-    wanted = {one for message, facts in changed for one, rules in waiting.items() if pulls(rules, message, facts)}
+    wanted = _wanted(waiting, changed)
     if not wanted:
         return
     await sequences.share(tx.conn, list(wanted))
@@ -43,6 +52,18 @@ async def enter_by_themselves(tx: Tx, changed: Changed) -> None:
     await entering.keep(tx, [(ask, found, "trigger") for ask, found in decided], known)
     for ask, found in decided:
         entering.say(tx, ask, found, causes[ask.contact_id], via="trigger", number=ask.position)
+
+
+def _wanted(waiting: Mapping[str, Rules], changed: Changed) -> set[str]:
+    wanted: set[str] = set()
+    entries = 0
+    for message, facts in changed:
+        pulling = [one for one, rules in waiting.items() if pulls(rules, message, facts)]
+        wanted.update(pulling)
+        entries += len(pulling)
+        if entries > ENTRIES_MAX and len(changed) > 1:
+            raise TooMuch
+    return wanted
 
 
 def pulls(rules: Rules, message: Message[ContactState], facts: Facts) -> bool:
