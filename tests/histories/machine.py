@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from delivery.channels.base import Result
 from delivery.domain.message import message_id_of
+from delivery.domain.report import Kind
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -29,11 +30,13 @@ POLICIES = {"a": "assume_sent", "b": "retry", "c": "assume_sent"}
 AFTER = st.sampled_from(["0s", "1h", "1d"])
 Steps = list[tuple[str, str, str]]
 CHANNELS = st.sampled_from(["email", "webhook"])
+SCOPES = st.sampled_from(["all", "channel:email", "channel:webhook"])
 JUMPS = st.sampled_from(
     [timedelta(seconds=1), timedelta(seconds=11), timedelta(minutes=30), timedelta(hours=1)] * 2 + [timedelta(days=1)]
 )
 CHOICES = st.lists(st.integers(0, 200), min_size=1, max_size=20)
 NUMBER = st.integers(0, 50)
+DAYS_AT_THE_END = 2
 RESULTS = {
     "sent": (Result.sent(), True),
     "refused": (Result.refused("gone", "no such address"), False),
@@ -50,12 +53,50 @@ LEAVING = [
     "is gone",
     "opts out",
     "opts out, says its record",
+    "opts out of a channel",
+    "replies",
+    "replies",
+    "replied an hour ago",
 ]
+REPORTS: list[Kind] = ["delivered", "read", "bounced", "bounced", "complained"]
+EDITS = ["follow", "pin", None, "save"]
+STAGES = st.sampled_from([None, "New", "New", "Won", "Lost"])
+WON = [{"field": "stage", "op": "equals", "value": "Won"}]
+LOST = [{"field": "stage", "op": "equals", "value": "Lost"}]
+NEW = [{"field": "stage", "op": "equals", "value": "New"}]
+Rules = dict[str, Any]
+
+
+def window(opens: str, closes: str) -> dict[str, Any]:
+    """Every day between these times, in a zone whose clocks never change."""
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    return {"days": days, "from": opens, "to": closes, "timezone": "Asia/Kolkata"}
+
+
+RULES = st.fixed_dictionaries(
+    {},
+    optional={
+        "trigger": st.sampled_from([["created"], ["updated"], ["created", "updated"]]).map(lambda on: {"on": on}),
+        "start_when": st.just(NEW),
+        "stop_when": st.sampled_from(
+            [
+                {"success": WON},
+                {"success": WON, "failure": LOST},
+                {"failure": LOST, "on_reply": True},
+                {"on_reply": True},
+            ]
+        ),
+        "enroll_once": st.just(False),
+        "delivery": st.sampled_from([window("09:17", "18:17"), window("20:17", "04:17")]),
+    },
+)
 MODES: list[dict[str, Any]] = [
     {},
     {"overdue": "shift"},
     {"overdue": "skip"},
     {"overdue": "send_now"},
+    {"admit": "qualifying"},
+    {"overdue": "skip", "admit": "qualifying"},
     {"overdue": "send_now", "max_lateness": "1h"},
 ]
 
@@ -75,7 +116,7 @@ stage: Stage | None = None
 """Set by the fixture: hypothesis makes machines without arguments."""
 
 
-def definition(name: str, steps: Steps, *, campaign: bool, number: int) -> dict[str, Any]:
+def definition(name: str, steps: Steps, rules: Rules, *, campaign: bool, number: int) -> dict[str, Any]:
     """A definition whose every message says which one it is of."""
 
     def message(step: str, channel: str) -> dict[str, Any]:
@@ -86,6 +127,7 @@ def definition(name: str, steps: Steps, *, campaign: bool, number: int) -> dict[
 
     made: dict[str, Any] = {
         "name": name,
+        **rules,
         "steps": [
             {"step_id": step, "after": after, "message": message(step, channel), "on_unknown": POLICIES[step]}
             for step, after, channel in steps
@@ -111,6 +153,7 @@ class Histories(RuleBasedStateMachine):
         stage.played += 1
         self.saves = 0
         self.versions: dict[str, int] = {}
+        self.gone: set[str] = set()
         self.world: World | None = None
         self.model: Model = Model(stage.database.clock.now, stage.database.clock.monotonic)
         self.world = World(stage.database, self.model)
@@ -130,9 +173,20 @@ class Histories(RuleBasedStateMachine):
         """Come to rest, compare, and leave no task behind."""
         try:
             self.come_to_rest()
+            self._let_some_days_go_by()
             self._count()
         finally:
             self.run(self.on.end())
+
+    def _let_some_days_go_by(self) -> None:
+        """Nothing is suspended any more: whatever may leave does."""
+        for scope in sorted(self.model.delivery.suspensions.scopes):
+            self.on.ask("RestoreDelivery", scope=scope)
+        for _ in range(DAYS_AT_THE_END):
+            self.come_to_rest()
+            self.run(self.on.jump(timedelta(days=1)))
+        self.come_to_rest()
+        self.model.delivery.check_reports()
 
     def _count(self) -> None:
         assert stage is not None
@@ -140,6 +194,11 @@ class Histories(RuleBasedStateMachine):
         stage.seen.update(f"messages {outcome}" for outcome in delivery.history.values())
         stage.seen.update(f"enrollments {one.status}" for one in enrollment.enrollments.values())
         stage.seen.update(f"sequences {one.status}" for one in self.model.sequences.known.values())
+        stage.seen += enrollment.seen
+        stage.seen["waits for a window"] += delivery.waits_for_windows
+        stage.seen["resumes by themselves"] += sum(one.by_itself for one in self.model.sequences.known.values())
+        stage.seen["reports of providers that were told"] += len(delivery.announced)
+        stage.seen["suspensions with a receipt"] += delivery.suspensions.given
         stage.seen["arrivals"] += delivery.arrivals.total()
         stage.seen["sent again on purpose"] += delivery.retried.total()
         stage.seen["removals with a receipt"] += len(delivery.removed)
@@ -148,25 +207,34 @@ class Histories(RuleBasedStateMachine):
 
     # -- what people ask
 
-    @initialize(one=STEPS, two=STEPS, campaign=st.booleans())
-    def begin_with_two_sequences_and_some_people_in_them(self, one: Steps, two: Steps, campaign: bool) -> None:
-        self._publish("s1", one, campaign=campaign)
-        self._publish("s2", two, campaign=False)
+    @initialize(one=STEPS, two=STEPS, rules=st.tuples(RULES, RULES), campaign=st.booleans())
+    def begin_with_two_sequences_and_some_people_in_them(
+        self, one: Steps, two: Steps, rules: tuple[Rules, Rules], campaign: bool
+    ) -> None:
+        self._publish("s1", one, rules[0], campaign=campaign)
+        self._publish("s2", two, rules[1], campaign=False)
         for contact in ("anna", "bert", "cleo"):
             self._introduce(contact)
         self.come_to_rest()
         for contact, sequence in (("anna", "s1"), ("anna", "s2"), ("bert", "s1")):
             self.on.ask("EnrollContact", contact_id=contact, sequence_id=sequence)
 
-    @rule(sequence=SEQUENCES, steps=STEPS, campaign=st.booleans(), how=st.sampled_from(["follow", "pin", None, "save"]))
-    def edit(self, sequence: str, steps: Steps, campaign: bool, how: str | None) -> None:
-        self._publish(sequence, steps, campaign=campaign, publishes=how != "save", in_flight=how)
+    @rule(sequence=SEQUENCES, steps=STEPS, rules=RULES, campaign=st.booleans(), how=st.sampled_from(EDITS))
+    def edit(self, sequence: str, steps: Steps, rules: Rules, campaign: bool, how: str | None) -> None:
+        self._publish(sequence, steps, rules, campaign=campaign, publishes=how != "save", in_flight=how)
 
     def _publish(
-        self, sequence: str, steps: Steps, *, campaign: bool, publishes: bool = True, in_flight: str | None = None
+        self,
+        sequence: str,
+        steps: Steps,
+        rules: Rules,
+        *,
+        campaign: bool,
+        publishes: bool = True,
+        in_flight: str | None = None,
     ) -> None:
         self.saves += 1
-        made = definition(sequence, steps, campaign=campaign, number=self.saves)
+        made = definition(sequence, steps, rules, campaign=campaign, number=self.saves)
         self.on.ask("SaveSequence", sequence_id=sequence, definition=made)
         if publishes:
             more = {} if in_flight is None else {"in_flight": in_flight}
@@ -179,6 +247,10 @@ class Histories(RuleBasedStateMachine):
     @rule(sequence=SEQUENCES)
     def pause(self, sequence: str) -> None:
         self.on.ask("PauseSequence", sequence_id=sequence)
+
+    @rule(sequence=SEQUENCES, by=JUMPS)
+    def pause_until(self, sequence: str, by: timedelta) -> None:
+        self.on.ask("PauseSequence", sequence_id=sequence, resume_at=self.on.clock.now() + by)
 
     @rule(sequence=SEQUENCES, mode=st.sampled_from(MODES))
     def resume(self, sequence: str, mode: dict[str, Any]) -> None:
@@ -203,17 +275,25 @@ class Histories(RuleBasedStateMachine):
         enrollment_id, step = unknown[number % len(unknown)]
         self.on.ask("ResolveMessage", message_id=message_id_of(enrollment_id, step), outcome=outcome)
 
-    @rule(contact=CONTACTS)
-    def hear_of_a_contact(self, contact: str) -> None:
-        self._introduce(contact)
+    @precondition(lambda self: self.model.delivery.message_ids)
+    @rule(number=NUMBER, kind=st.sampled_from(REPORTS))
+    def a_provider_reports(self, number: int, kind: Kind) -> None:
+        messages = list(self.model.delivery.message_ids.values())
+        self.run(self.on.report(messages[-1 - number % len(messages)], kind))
 
-    def _introduce(self, contact: str, *, opted_out: bool = False) -> None:
+    @rule(contact=CONTACTS, stage=STAGES)
+    def hear_of_a_contact(self, contact: str, stage: str | None) -> None:
+        self._introduce(contact, stage=stage)
+
+    def _introduce(self, contact: str, *, opted_out: bool = False, stage: str | None = None) -> None:
         self.versions[contact] = self.versions.get(contact, 0) + 1
+        created = self.versions[contact] == 1 or contact in self.gone
+        self.gone.discard(contact)
         self.on.ask(
-            "ContactCreated" if self.versions[contact] == 1 else "ContactUpdated",
+            "ContactCreated" if created else "ContactUpdated",
             contact_id=contact,
             state_version=self.versions[contact],
-            attributes={"name": contact},
+            attributes={"name": contact, "stage": stage},
             tags=[],
             addresses={"email": f"{contact}@example.org"},
             opted_out=opted_out,
@@ -227,21 +307,45 @@ class Histories(RuleBasedStateMachine):
     def bring_in(self, contacts: list[str], sequence: str) -> None:
         self.on.ask("EnrollContacts", contact_ids=contacts, sequence_id=sequence)
 
-    @rule(contact=CONTACTS, how=st.sampled_from(LEAVING), sequence=SEQUENCES, again=st.booleans())
-    def leave(self, contact: str, how: str, sequence: str, again: bool) -> None:
+    @rule(contact=CONTACTS, how=st.sampled_from(LEAVING), sequence=SEQUENCES, again=st.booleans(), channel=CHANNELS)
+    def leave(self, contact: str, how: str, sequence: str, again: bool, channel: str) -> None:
+        now = self.on.clock.now()
         match how:
             case "opts out":
-                self.on.ask("ContactOptedOut", contact_id=contact, occurred_at=self.on.clock.now())
+                self.on.ask("ContactOptedOut", contact_id=contact, occurred_at=now)
+            case "opts out of a channel":
+                self.on.ask("ContactOptedOut", contact_id=contact, channel=channel, occurred_at=now)
+            case "replies":
+                self.on.ask("ContactReplied", contact_id=contact, channel=channel, occurred_at=now)
+            case "replied an hour ago":
+                before = now - timedelta(hours=1)
+                self.on.ask("ContactReplied", contact_id=contact, channel=channel, occurred_at=before)
             case "opts out, says its record":
                 self._introduce(contact, opted_out=True)
             case "is gone":
                 self.on.tombstone("contacts.events", contact)
+                self.gone.add(contact)
             case "from a campaign":
                 self.on.ask("RemoveContact", contact_id=contact, allow_reentry=again, campaign="spring")
             case "from everywhere":
                 self.on.ask("RemoveContact", contact_id=contact, allow_reentry=again)
             case _:
                 self.on.ask("RemoveContact", contact_id=contact, allow_reentry=again, sequence_id=sequence)
+
+    @rule(scope=SCOPES)
+    def suspend(self, scope: str) -> None:
+        self.on.ask("SuspendDelivery", scope=scope)
+
+    @rule(scope=SCOPES)
+    def restore(self, scope: str) -> None:
+        self.on.ask("RestoreDelivery", scope=scope)
+
+    @rule(scope=SCOPES, by=JUMPS)
+    def suspend_for_a_while(self, scope: str, by: timedelta) -> None:
+        self.on.ask("SuspendDelivery", scope=scope)
+        self.come_to_rest()
+        self.time_goes_by(by)
+        self.on.ask("RestoreDelivery", scope=scope)
 
     # -- what goes wrong
 

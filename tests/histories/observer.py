@@ -9,7 +9,8 @@ import asyncpg
 from delivery.store.booking import Booking
 from messaging.outbox import Queued
 
-from tests.histories.delivery_model import SLACK, DeliveryModel
+from tests.histories.delivery_model import DeliveryModel
+from tests.histories.delivery_state import SLACK
 from tests.histories.enrollment_model import EnrollmentModel
 from tests.histories.reference import Option
 from tests.histories.sequences_model import SequencesModel
@@ -74,7 +75,7 @@ class Model:
 
     def _sequences(self, record: Record) -> None:
         if record.topic == "sequences.events":
-            self.sequences.said(record)
+            self.sequences.said(record, self.now())
         elif record.topic == "sequences.answers":
             data = record.data
             wanted = self.sequences.answers[data["command"]["id"]]
@@ -99,6 +100,10 @@ class Model:
         for one in bookings:
             self.delivery.book(one.enrollment_id, one.token, str(one.ending), self.now(), in_doubt=one.in_doubt)
 
+    def reported(self, message_id: str, kind: str) -> None:
+        """What a provider says."""
+        self.delivery.reports.append((message_id, kind))
+
     def lapsed(self, token: int) -> None:
         """What the reaper has taken."""
         self.delivery.lapse(token, self.now())
@@ -110,7 +115,7 @@ class Model:
     async def check_quiet(self, conn: asyncpg.Connection) -> None:
         """All is quiet: the model and the tables agree on who got what, who waits for what, and on the books."""
         self.enrollment.check_step()
-        self.sequences.check_quiet()
+        self.sequences.check_quiet(self.now())
         self.enrollment.check_quiet(self.now())
         self.delivery.check_quiet(self.now())
         await self._check_queue(conn)
@@ -135,9 +140,9 @@ class Model:
             row.options = {option}
             if row.unknown_since is not None:
                 continue
-            after = self.delivery._step(row, option).after
             if not row.late and not (row.spared and self.delivery.marks[row.sequence_id]):
-                low, high = row.low + after - SLACK, row.high + after + SLACK
+                low = self.delivery._due(row, row.low, option) - SLACK
+                high = self.delivery._due(row, row.high, option) + SLACK
                 assert low <= one["due_active"] <= high, f"{row} is due at {one['due_active']}: not in {low}..{high}"
 
     async def _check_history(self, conn: asyncpg.Connection) -> None:

@@ -1,7 +1,7 @@
 """What the words mean, written a second time: nothing here is taken from the services or their libraries."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -25,6 +25,59 @@ class Step:
     on_unknown: str
 
 
+Conditions = tuple[tuple[str, Any], ...]
+"""Fields and what they must equal, all at once: how values compare has tests of its own."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Who enters by itself, what ends an enrollment early, and whether a contact may enter only once."""
+
+    triggers: frozenset[str] = frozenset()
+    start: Conditions = ()
+    success: Conditions = ()
+    failure: Conditions = ()
+    on_reply: bool = False
+    once: bool = True
+
+    def stops(self, attributes: Mapping[str, Any]) -> str | None:
+        """The condition that ends an enrollment of such a contact."""
+        if self.success and holds(self.success, attributes):
+            return "success"
+        return "failure" if self.failure and holds(self.failure, attributes) else None
+
+    def lets_in(self, attributes: Mapping[str, Any]) -> bool:
+        """Whether such a contact enters by itself: nobody enters only to be stopped."""
+        return holds(self.start, attributes) and self.stops(attributes) is None
+
+
+def holds(conditions: Conditions, attributes: Mapping[str, Any]) -> bool:
+    """Whether all of them do."""
+    return all(attributes.get(name) == value for name, value in conditions)
+
+
+KOLKATA = timedelta(hours=5, minutes=30)
+"""A zone whose clocks never change: what becomes of windows where they do has tests of its own."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Every day from one time to another there, over midnight where it closes before it opens."""
+
+    opens: timedelta
+    closes: timedelta
+
+    def opens_at(self, moment: datetime) -> datetime:
+        """That moment where it is open then, else when it opens next."""
+        there = moment + KOLKATA
+        today = there.replace(hour=0, minute=0, second=0, microsecond=0)
+        for day in (today - timedelta(days=1), today, today + timedelta(days=1)):
+            closes = day + self.closes + timedelta(days=self.closes < self.opens)
+            if closes > there:
+                return max(moment, day + self.opens - KOLKATA)
+        raise AssertionError
+
+
 @dataclass(frozen=True)
 class Version:
     """One published version."""
@@ -32,6 +85,8 @@ class Version:
     number: int
     steps: Mapping[str, Step]
     campaign: str | None
+    rules: Rules
+    window: Window | None
 
     @property
     def order(self) -> list[str]:
@@ -47,7 +102,40 @@ def version_of(number: int, document: Mapping[str, Any]) -> Version:
         text = message.get("text") or message["json"]["text"]
         on_unknown = one.get("on_unknown", "assume_sent")
         steps[one["step_id"]] = Step(one["step_id"], delay(one["after"]), message["channel"], text, on_unknown)
-    return Version(number, steps, document.get("campaign"))
+    return Version(number, steps, document.get("campaign"), rules_of(document), _window(document))
+
+
+def _window(document: Mapping[str, Any]) -> Window | None:
+    found = document.get("delivery")
+    return None if found is None else Window(_time_of_day(found["from"]), _time_of_day(found["to"]))
+
+
+def _time_of_day(text: str) -> timedelta:
+    hours, minutes = text.split(":")
+    return timedelta(hours=int(hours), minutes=int(minutes))
+
+
+def rules_of(document: Mapping[str, Any]) -> Rules:
+    """What a definition says of entry and of an early end."""
+    stop = document.get("stop_when", {})
+    return Rules(
+        triggers=frozenset(document.get("trigger", {}).get("on", ())),
+        start=_conditions(document.get("start_when", ())),
+        success=_conditions(stop.get("success", ())),
+        failure=_conditions(stop.get("failure", ())),
+        on_reply=stop.get("on_reply", False),
+        once=document.get("enroll_once", True),
+    )
+
+
+def _conditions(conditions: Iterable[Mapping[str, Any]]) -> Conditions:
+    return tuple((one["field"], one["value"]) for one in conditions)
+
+
+def under(entered: int, state: Mapping[str, Any]) -> int:
+    """The version that who entered that one is under, from a sequence's state: a newer one that all follow."""
+    followed = state.get("follow_version") or state["version"]
+    return int(max(entered, followed))
 
 
 class Option(NamedTuple):

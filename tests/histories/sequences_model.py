@@ -11,8 +11,11 @@ from tests.histories.reference import ActiveClock, Version, version_of
 from tests.pump.topics import Record
 
 SLACK = timedelta(milliseconds=2)
+SECOND = timedelta(seconds=1)
 Answer = tuple[str, Any]
 """`accepted` with the result, or `rejected` with the code."""
+Resume = tuple[str, str | None, str]
+"""What is overdue, within which bound, and who is admitted."""
 
 
 @dataclass
@@ -29,9 +32,13 @@ class SequenceModel:
     versions: dict[int, Version] = field(default_factory=dict)
     followed: list[int] = field(default_factory=list)
     """The versions that those inside follow."""
-    resumes: tuple[str, str | None] | None = None
-    """A resume waits for receipts: how, and its bound."""
-    resumed_with: tuple[str, str | None] = ("shift", None)
+    resumes: Resume | None = None
+    """A resume waits for receipts."""
+    resumed_with: Resume = ("shift", None, "none")
+    resume_at: datetime | None = None
+    """It resumes by itself then, once it has stopped."""
+    by_itself: int = 0
+    """How often it did."""
     closed: bool = False
     halted: bool = False
     clock: ActiveClock = field(default_factory=ActiveClock)
@@ -47,7 +54,7 @@ class SequenceModel:
     def next_epoch(self) -> None:
         """A new one: nothing of it is in yet."""
         self.epoch += 1
-        self.resumes = None
+        self.resumes = self.resume_at = None
         self.closed = self.halted = False
 
 
@@ -107,12 +114,15 @@ class SequencesModel:
             return "rejected", "wrong_state" if one.status == "draft" else "deleted"
         if one.status == "active":
             one.next_epoch()
-            one.status = "paused"
+            one.status, one.resume_at = "paused", _asked_time(data, "resume_at")
             self._say(one, "SequencePaused")
         else:
             one.resumes = None
+            before, one.resume_at = one.resume_at, _asked_time(data, "resume_at")
             if one.stopped:
                 self._say(one, "SequenceStopped")
+            elif before != one.resume_at:
+                self._say(one, "SequencePaused")
         return "accepted", {"epoch": one.epoch}
 
     def _ResumeSequence(self, one: SequenceModel | None, data: dict[str, Any]) -> Answer:  # noqa: N802
@@ -122,7 +132,7 @@ class SequencesModel:
             return "rejected", "wrong_state" if one.status == "draft" else "deleted"
         if one.status == "active":
             return "accepted", {"epoch": one.epoch}
-        one.resumes = (data.get("overdue", "shift"), data.get("max_lateness"))
+        one.resumes = (data.get("overdue", "shift"), data.get("max_lateness"), data.get("admit", "none"))
         coming = one.epoch + 1
         self._resume(one)
         return "accepted", {"epoch": coming}
@@ -151,17 +161,24 @@ class SequencesModel:
 
     def _resume(self, one: SequenceModel) -> None:
         if one.resumes is not None and one.stopped:
-            one.resumed_with = one.resumes
-            one.next_epoch()
-            one.status = "active"
-            self._say(one, "SequenceResumed")
+            self._runs(one, one.resumes)
+
+    def _runs(self, one: SequenceModel, how: Resume) -> None:
+        one.resumed_with = how
+        one.next_epoch()
+        one.status = "active"
+        self._say(one, "SequenceResumed")
+
+    def _by_itself(self, one: SequenceModel, now: datetime) -> bool:
+        """Whether it may resume without being asked."""
+        return one.status == "paused" and one.stopped and one.resume_at is not None and one.resume_at <= now
 
     def _say(self, one: SequenceModel, kind: str) -> None:
         followed = one.followed[-1] if one.followed else None
-        said = f"{kind} {one.status} e{one.epoch} v{one.version} r{one.revision} f{followed}"
+        said = f"{kind} {one.status} e{one.epoch} v{one.version} r{one.revision} f{followed} until {one.resume_at}"
         self.expected[one.sequence_id].append(f"{said} {one.resumed_with}" if kind == "SequenceResumed" else said)
 
-    def said(self, record: Record) -> None:
+    def said(self, record: Record, now: datetime) -> None:
         """A state was said: it is the one expected, or the present one again."""
         one = self.known[record.name]
         if record.value is None:
@@ -173,9 +190,12 @@ class SequencesModel:
             assert state == one.state, f"an old state was said again: {state} after {one.state}"
             return
         said = f"{record.type} {state['status']} e{state['epoch']} v{state.get('version')} r{state['revision']}"
-        said += f" f{state.get('follow_version')}"
+        said += f" f{state.get('follow_version')} until {_asked_time(state, 'resume_at')}"
         if record.type == "SequenceResumed":
-            said += f" {(state['overdue'], state.get('max_lateness'))}"
+            said += f" {(state['overdue'], state.get('max_lateness'), state['admit'])}"
+        if record.type == "SequenceResumed" and not self.expected[one.sequence_id] and self._by_itself(one, now):
+            one.by_itself += 1
+            self._runs(one, ("shift", None, "none"))
         wanted = self.expected[one.sequence_id].pop(0) if self.expected[one.sequence_id] else None
         assert said == wanted, f"{one.sequence_id}: said {said}, should say {wanted}"
         one.state = state
@@ -193,16 +213,21 @@ class SequencesModel:
         shifted = sum((resumed - paused for paused, resumed, shifts in one.clock.pauses if shifts), timedelta())
         assert abs(shifted - timedelta(seconds=state["clock_offset_seconds"])) < SLACK
 
-    def check_quiet(self) -> None:
+    def check_quiet(self, now: datetime) -> None:
         """Nothing is owed any more."""
         for one in self.known.values():
             assert not self.expected[one.sequence_id], f"{one.sequence_id} has not said {self.expected}"
             if one.status == "paused":
                 assert one.stopped, f"{one.sequence_id} never stopped"
                 assert one.resumes is None
+                assert not self._by_itself(one, now - SECOND), f"{one.sequence_id} has not resumed by itself"
             if one.status == "deleted":
                 assert one.gone, f"the erasure of {one.sequence_id} never ends"
 
 
 def _at(state: dict[str, Any], name: str) -> datetime:
     return parse_timestamp(state[name])
+
+
+def _asked_time(data: dict[str, Any], name: str) -> datetime | None:
+    return None if data.get(name) is None else _at(data, name)

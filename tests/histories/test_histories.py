@@ -10,11 +10,18 @@ import logging
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import structlog
 from chassis.clock import monotonic
+from delivery.loops import contents
 from delivery.store import claiming
+from enrollment.domain import entry
+from enrollment.domain.entry import Been
+from enrollment.handlers import admissions, conditions, triggers
+from enrollment.store import enrollments
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from testkit.stack import Servers
@@ -68,13 +75,50 @@ def test_the_services_do_what_the_words_mean(running: Servers) -> None:
     sys.stdout.write(f"{stage.played} histories in {monotonic() - began:.0f} s\n")
 
 
+async def nothing(*_: Any) -> dict[str, Any]:
+    """Do nothing, find nobody."""
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "broken", "found"),
+    [
+        (entry, "may_enter_again", lambda been, _: been is not Been.LIVE, "should be already_enrolled"),
+        (conditions, "stop_changed", nothing, "did not say .*EnrollmentStopped"),
+        (contents, "condition_met", lambda *_, **__: None, "its enrollment should end"),
+        (contents, "opens_at", lambda *_, **__: None, "outside its window"),
+        (enrollments, "replying", nothing, "did not say .*replied"),
+        (admissions, "_admit", nothing, "never asked again"),
+        (triggers, "pulls", lambda *_: False, "did not say .*(ContactEnrolled|EnrollmentRefused)"),
+    ],
+    ids=[
+        "who was in enters again",
+        "a condition that holds ends nothing",
+        "a condition is not looked at before a send",
+        "a window is not looked at before a send",
+        "a reply ends nothing",
+        "nobody is asked again after a pause",
+        "nobody enters by themselves",
+    ],
+)
+def test_a_rule_that_is_left_out_is_found_out(
+    running: Servers, monkeypatch: pytest.MonkeyPatch, where: ModuleType, name: str, broken: Any, found: str
+) -> None:
+    assert callable(getattr(where, name))
+    monkeypatch.setattr(where, name, broken)
+
+    with pytest.raises(AssertionError, match=found):
+        play(running, histories=100, phases=AS_FOUND)
+
+
 @pytest.mark.parametrize(
     ("whole", "broken"),
     [
         ("p.due_active <= w.active_now", "p.due_active <= w.active_now + interval '1 day'"),
         ("and g.open", ""),
+        ("s.status <> 'running'", "false"),
     ],
-    ids=["what is not due yet is sent", "what is stopped is sent"],
+    ids=["what is not due yet is sent", "what is stopped is sent", "what is suspended is sent"],
 )
 def test_a_service_that_does_not_is_found_out(
     running: Servers, monkeypatch: pytest.MonkeyPatch, whole: str, broken: str
@@ -87,5 +131,5 @@ def test_a_service_that_does_not_is_found_out(
         changed = changed.replace("where g.open and", "where") if not broken else changed
         monkeypatch.setattr(claiming, name, changed)
 
-    with pytest.raises(AssertionError, match=r"before it is due|behind a closed gate"):
+    with pytest.raises(AssertionError, match=r"before it is due|behind a closed gate|channel is suspended"):
         play(running, histories=100, phases=AS_FOUND)

@@ -8,6 +8,8 @@ from typing import Any, Final, Protocol
 import orjson
 from chassis.pool import is_transient
 from delivery.channels.base import Result
+from delivery.domain.report import Kind, Post, Report
+from delivery.handlers.reports import on_post
 from delivery.store.booking import Booking
 from delivery.store.claiming import Claimed
 from messaging.offsets import OffsetsMoved
@@ -73,6 +75,9 @@ class Observer(Protocol):
 
     def booked(self, bookings: Sequence[Booking]) -> None:
         """A sender has booked these."""
+
+    def reported(self, message_id: str, kind: Kind) -> None:
+        """A provider says what a message came to."""
 
     def lapsed(self, token: int) -> None:
         """The lease of a claim was over, and what was left of it was taken from its sender."""
@@ -152,6 +157,20 @@ class World:
     def tombstone(self, topic: str, key: str) -> None:
         """Somebody writes that a key is gone."""
         self.topics.append(topic, key.encode(), None)
+
+    async def report(self, message_id: str, kind: Kind) -> None:
+        """A provider says what a message came to."""
+        post = Post([Report(message_id, kind)])
+
+        async def take() -> None:
+            async with self.delivery.begin() as tx:
+                await on_post(post, tx, provider="reports")
+
+        self.observer.reported(message_id, kind)
+        while not await self._live(self.delivery, take):
+            pass  # it was not told that this was taken, and says it again
+        self.delivery.restless = set(self.delivery.rounds)
+        await self._listen(self.delivery)
 
     # -- steps
 
@@ -351,6 +370,7 @@ class World:
             else:
                 await sender.look()
             sent += await self.claim(sender)
+            sent += not sender.control.fresh()  # the machine is slow: it has not even tried
             while sender.waiting():
                 await self.begin(sender)
             for call in list(sender.calls):
