@@ -50,7 +50,7 @@ class FoundOut:
 
 
 async def find(planted: Planted, stage: Stage, *, seed: int) -> FoundOut:
-    """Play with the bug, judge, and take it away again."""
+    """Play with the bug, and judge; it is still planted then."""
     scene = Scene(
         planted.name,
         planted.what,
@@ -59,11 +59,7 @@ async def find(planted: Planted, stage: Stage, *, seed: int) -> FoundOut:
         rest_seconds_max=REST_SECONDS_MAX,
     )
     await stage.plant(planted.name)
-    try:
-        return FoundOut(planted, await play(scene, stage, seed=seed))
-    finally:
-        await stage.heal()
-        await stage.plant(None)
+    return FoundOut(planted, await play(scene, stage, seed=seed))
 
 
 async def nothing(play: Play) -> None:

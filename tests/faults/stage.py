@@ -52,7 +52,7 @@ SETTINGS: Final = {
 """A scene waits for leases, rests and policies: shorter ones than in production, in the same proportions."""
 KEPT: Final = {"cleanup.policy": "delete", "retention.ms": "86400000", "segment.ms": "604800000"}
 """Every record is needed at the end; the scenes of erasure have topics forget when they are through."""
-READY_SECONDS_MAX: Final = 90.0
+READY_SECONDS_MAX: Final = 180.0
 SMALL_DISK_MEGABYTES: Final = 1_024
 STRUCK_SECONDS_MAX: Final = 20.0
 FROZEN_SECONDS_MAX: Final = 14.0
@@ -144,13 +144,13 @@ class Stage:
         self.planted = name
         if changed is not None:
             roles, _ = plants.PLANTS[changed]
-            await self.restart(*(one for one in SERVICES if _role(one) in roles))
+            await self.restart(*(one for one in SERVICES if _role(one) in roles), number=signal.SIGKILL)
 
-    async def restart(self, *names: str) -> None:
-        """Stop them in order, and wait until they are back."""
+    async def restart(self, *names: str, number: int = signal.SIGTERM) -> None:
+        """Stop them, and wait until they are back."""
         before = {one.name: one.pid for one in self.stack.processes()}
         for name in names:
-            self.kill(name, signal.SIGTERM)
+            self.kill(name, number)
         await self.ready(*names, but=before)
 
     async def ready(self, *names: str, but: Mapping[str, int | None] | None = None) -> None:
