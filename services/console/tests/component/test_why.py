@@ -158,7 +158,7 @@ async def test_what_was_kept_back_is_due_again_with_a_newer_contact_record_or_ve
 
     await world.contact(state_version=2)
     newer_contact = await code(world)
-    await world.ended("StopConditionMet", condition="success", contact_version=2, sequence_version=1)
+    await world.ended("StopConditionMet", condition="success", contact_version=2, sequence_version=1, at=ago(hours=1))
     again = await code(world)
     await world.sequence(version=2, follow_version=2, state_version=2)
 

@@ -225,7 +225,7 @@ async def test_a_pause_of_which_only_the_fence_can_be_read_is_closed_with_its_re
 
     said = await world.hear((topic, key, value.replace(b'"follow"', b"[]")))
 
-    assert sorted(types(said)) == ["EntryClosed", "SequencePaused"]
+    assert sorted(types(said)) == ["EntryClosed", "quarantined"]
     assert only(said, "EntryClosed").data["epoch"] == 1
 
 
