@@ -42,7 +42,7 @@ on conflict (enrollment_id) do update set ended = excluded.ended, ended_at = exc
 _MOVE_ON: Final = """
 update pending p set token = null, epoch = null, halted = false, attempt = row.attempt, in_doubt = row.attempt > 0,
     lane = null, held_by = null, held_lane = null, due_own = null, due_active = null, step_id = null,
-    ended = string_to_array(row.ended, ','), version = case when row.base is null then p.version end,
+    tried_as = null, ended = string_to_array(row.ended, ','), version = case when row.base is null then p.version end,
     base_active = coalesce(row.base, p.base_active)
 from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::integer[]) as row (enrollment_id, ended, base, attempt)
 where p.enrollment_id = row.enrollment_id
@@ -50,7 +50,7 @@ where p.enrollment_id = row.enrollment_id
 
 _DOUBT: Final = """
 update pending p set token = null, epoch = null, halted = false, attempt = row.attempt, in_doubt = true,
-    lane = 'unknown:', held_by = null, held_lane = null, step_id = row.step_id, version = row.version,
+    lane = 'unknown:', held_by = null, held_lane = null, tried_as = null, step_id = row.step_id, version = row.version,
     ended = string_to_array(row.ended, ','), due_own = coalesce(p.due_own, p.due_active),
     due_active = coalesce((
         select least(clock_timestamp(), g.paused_at) - g.clock_offset from gate g where g.sequence_id = p.sequence_id
