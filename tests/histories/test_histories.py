@@ -83,7 +83,12 @@ async def nothing(*_: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("where", "name", "broken", "found"),
     [
-        (entry, "may_enter_again", lambda been, _: been is not Been.LIVE, "should be already_enrolled"),
+        (
+            entry,
+            "may_enter_again",
+            lambda been, _: been is not Been.LIVE,
+            "should be already_enrolled|was refused and has not asked",
+        ),
         (conditions, "stop_changed", nothing, "did not say .*EnrollmentStopped"),
         (contents, "condition_met", lambda *_, **__: None, "its enrollment should end"),
         (contents, "opens_at", lambda *_, **__: None, "outside its window"),
