@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -28,7 +28,6 @@ EXAMPLES: Final = """
 examples:
   make bench-peers                                       everything; 5 rounds
   make bench-peers ARGS="--only R2 --messages 10000"     a short look at one peer; nothing is kept
-  make bench-peers ARGS="--try --only R4"                each of the settings that were tried for one peer
 """
 
 
@@ -40,9 +39,10 @@ class Benchmark:
     console: Console
     contacts: list[str]
     rounds: int
+    kept: Callable[[Measured], None]
 
     async def measure(self, peers: Sequence[Peer]) -> list[Measured]:
-        """In turns with each; the queue of either is filled and vacuumed before its turn."""
+        """In turns with each, set as it was fastest; the queue of either is filled and vacuumed before its turn."""
         measured: list[Measured] = []
         async with database(self.stack) as conn:
             sending = Sending(self.stack, conn, self.contacts)
@@ -50,12 +50,14 @@ class Benchmark:
                 for peer in peers:
                     try:
                         measured.append(await self._in_turns(peer, sending))
+                        self.kept(measured[-1])
                     except Missing as why:
                         self.console.print(f"{peer.name}: skipped, because {why}")
         return measured
 
     async def _in_turns(self, peer: Peer, sending: Sending) -> Measured:
-        chosen = peer.settings[0]
+        tried = [(await self._tried(peer, settings), number) for number, settings in enumerate(peer.settings)]
+        chosen = peer.settings[max(tried)[1]]
         measured = Measured(peer.figure, [], "messages a second", await machine.described(sending.conn))
         for _ in range(self.rounds):
             other = await self._of(peer, chosen)
@@ -67,27 +69,21 @@ class Benchmark:
             "messages": len(self.contacts),
             "processes": sending.processes,
             peer.name: dict(chosen) | {"jobs": self._jobs(peer)},
+            "tried before": {in_words(peer.settings[number]): round(rate) for rate, number in tried},
         }
         if peer.aside is not None:
             measured.settings["aside"] = await self._aside(peer, peer.aside)
         return measured
 
+    async def _tried(self, peer: Peer, settings: Settings) -> float:
+        rate = await self._of(peer, settings)
+        self.console.print(f"  {peer.name}, {in_words(settings)}: {rate:,.0f} a second")
+        return rate
+
     async def _aside(self, peer: Peer, settings: Settings) -> dict[str, Any]:
         rate = await self._of(peer, settings)
         self.console.print(f"  {peer.name} with {in_words(settings)}, which does not count: {rate:,.0f}")
         return dict(settings) | {"messages a second": round(rate)}
-
-    async def attempt(self, peers: Sequence[Peer]) -> bool:
-        """Each of the settings that were tried, once."""
-        for peer in peers:
-            for settings in peer.settings:
-                try:
-                    rate = await self._of(peer, settings)
-                except Missing as why:
-                    self.console.print(f"{peer.name}: skipped, because {why}")
-                    break
-                self.console.print(f"  {peer.name}, {in_words(settings)}: {rate:,.0f} a second")
-        return True
 
     def _jobs(self, peer: Peer) -> int:
         return min(peer.jobs, len(self.contacts))
@@ -107,26 +103,21 @@ def main() -> int:
     asked = _asked()
     peers = [peer for peer in PEERS if peer.figure.name in asked.only]
     console = Console(highlight=False, soft_wrap=True)
-    whole = asked.messages == MESSAGES
+    kept = keep if asked.messages == MESSAGES else lambda _: None
 
     async def measured(stack: Stack) -> bool:
-        benchmark = Benchmark(stack, console, workload.contact_ids(asked.messages), asked.rounds)
-        if asked.attempt:
-            return await benchmark.attempt(peers)
+        benchmark = Benchmark(stack, console, workload.contact_ids(asked.messages), asked.rounds, kept)
         found = await benchmark.measure(peers)
         if found:
             bench.show(found, console)
-        if whole:
-            keep(found)
         return len(found) == len(peers) and all(one.holds for one in found)
 
     return run("peers", console, measured, services=False)
 
 
-def keep(measured: Sequence[Measured]) -> None:
-    """The figures, and the table of those that were measured last."""
-    for one in measured:
-        figures.keep(one)
+def keep(measured: Measured) -> None:
+    """The figure, and the table of those that were measured last."""
+    figures.keep(measured)
     table = bench.as_text(figures.kept([peer.figure.name for peer in PEERS]), made_by="make bench-peers")
     (figures.RESULTS.parent / "peers.md").write_text(table)
 
@@ -142,7 +133,6 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(names), metavar="R2,R4", help="these peers")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"turns of each pair ({ROUNDS})")
     parser.add_argument("--messages", type=int, default=MESSAGES, metavar="N", help=f"how many ({MESSAGES:,})")
-    parser.add_argument("--try", dest="attempt", action="store_true", help="measure each of the settings once")
     asked = parser.parse_args()
     asked.only = asked.only.split(",")
     if unknown := sorted(set(asked.only) - set(names)):

@@ -14,7 +14,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One line of the table. Of its settings the first is the fastest that was found, the others were tried too."""
+    """One line of the table. Each of its settings is tried once before the turns, and the fastest is what counts."""
 
     figure: Figure
     name: str

@@ -17,7 +17,7 @@ STOP_SECONDS_MAX: Final = 15.0
 async def fill(argv: Sequence[str], env: Mapping[str, str], messages: Sequence[bytes]) -> None:
     """Hand the messages over, one a line, and wait until all are in the peer's queue."""
     async with started(argv, env) as process:
-        async with asyncio.timeout(FILL_SECONDS_MAX):
+        async with _within(FILL_SECONDS_MAX, "a peer's queue is filled"):
             await process.communicate(b"".join(message + b"\n" for message in messages))
         if process.returncode != 0:
             raise BenchmarkFailed(f"{argv} could not fill its queue")
@@ -36,11 +36,20 @@ async def ready(argv: Sequence[str], env: Mapping[str, str], count: int) -> Asyn
 async def told(process: Process, word: str, *, seconds_max: float) -> None:
     """Wait until the process says this word."""
     assert process.stdout is not None
-    async with asyncio.timeout(seconds_max):
+    async with _within(seconds_max, f"a peer's process says {word!r}"):
         while line := await process.stdout.readline():
             if line.decode().strip() == word:
                 return
     raise BenchmarkFailed(f"a peer's process ended before it said {word!r}")
+
+
+@asynccontextmanager
+async def _within(seconds_max: float, what: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds_max):
+            yield
+    except TimeoutError:
+        raise BenchmarkFailed(f"{what}: not within {seconds_max:.0f} s") from None
 
 
 def begin(process: Process) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import sys
 
@@ -11,6 +12,8 @@ from procrastinate import App, PsycopgConnector
 URL = os.environ["PEER_URL"]
 SETTINGS = json.loads(sys.argv[2]) if sys.argv[1] == "work" else {"concurrency": 1, "connections": 2}
 INSERTED_AT_ONCE = 1_000
+
+logging.disable(logging.WARNING)  # that the application stands in the main module; errors are still told
 
 connector = PsycopgConnector(conninfo=URL, min_size=SETTINGS["connections"], max_size=SETTINGS["connections"])
 app = App(connector=connector)
