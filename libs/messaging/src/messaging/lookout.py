@@ -7,7 +7,7 @@ more. The look counts while the session that made it lives (`opening`), for afte
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -68,14 +68,20 @@ class Lookout:
         while not stop.is_set():
             started = monotonic()
             self._tell(False)
+            vouching, stopping = asyncio.create_task(self._vouch(stop)), asyncio.create_task(stop.wait())
             try:
-                await self._vouch(stop)
+                await asyncio.wait({vouching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if stop.is_set():
+                    break  # Kafka may be away: nobody waits for it
+                await vouching
             except Exception as error:
                 if monotonic() - started > DELAY_SECONDS_MAX * 5:
                     waits = delays(0.05, DELAY_SECONDS_MAX)
                 delay = next(waits)
                 log.warning("lookout_retried", error=type(error).__name__, delay_seconds=round(delay, 2))
                 await sleep_unless(stop, delay)
+            finally:
+                await _end(vouching, stopping)
         self._health.forget("lookout")
 
     async def _vouch(self, stop: asyncio.Event) -> None:
@@ -114,7 +120,7 @@ class Lookout:
                     await asyncio.wait([adopting], timeout=STAY_SECONDS)
                 await adopting
             finally:
-                adopting.cancel()
+                await _end(adopting)
         return under_way
 
     async def _beyond(self, conn: Conn, own: Reading) -> Found | None:
@@ -183,3 +189,9 @@ class Lookout:
         self._beat()
         OPEN.set(is_open)
         self._health.ready(_HEALTH, is_open)
+
+
+async def _end(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
