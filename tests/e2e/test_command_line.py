@@ -72,7 +72,7 @@ async def test_a_campaign_manager_takes_a_sequence_through_its_whole_life(
     assert resumed["running"]
     assert len(removed["removed"]) == 1
     assert set(deleted["rows"]) == {"sequences", "enrollment", "delivery", "console"}
-    assert (gone.code, gone.stderr.strip()) == (1, "Refused (not_found): there is no such sequence")
+    assert (gone.code, gone.stderr.strip()) == (1, "There is no such sequence.")
 
 
 async def test_what_a_person_reads_is_a_sentence_and_a_table(
@@ -140,7 +140,7 @@ async def test_watching_shows_what_happens_until_ctrl_c(
 ) -> None:
     name = campaign.sequence_id
 
-    async with command_line.running("watch", "--sequence", name) as watching:
+    async with command_line.running("watch", name) as watching:
         await watching.line(lambda line: line.startswith("Watching"))
         await campaign.sluice.save(name, written)
         await campaign.sluice.publish(name)
