@@ -22,8 +22,10 @@ QUICK: Final = {
     "SLUICE_SEND_SECONDS_MAX": "3",
     "SLUICE_LEASE_MARGIN_SECONDS": "1",
     "SLUICE_SINK_KEEP_BODIES": "true",
+    "SLUICE_UNKNOWN_WAIT_SECONDS": "30",
 }
-"""What a crash leaves in doubt is decided after the lease: a test need not wait as long as production does."""
+"""What a crash leaves in doubt is decided after the lease: a test need not wait as long as production does. What is
+unknown stays so for as long as a busy machine takes to be asked about it."""
 
 
 @pytest.fixture(scope="session")
