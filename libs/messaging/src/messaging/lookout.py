@@ -126,18 +126,20 @@ class Lookout:
     async def _beyond(self, conn: Conn, own: Reading) -> Found | None:
         """A record of ours that this database does not know; where there is none, the next look begins here."""
         ends = await own.ends()
-        if not await positions.begins_at_ends(conn):
-            known = await positions.load(conn)
-            async for records in own.between(known, ends, of=self._topics):
-                self._beat()
-                said = [
-                    Found(one.topic, one.partition, one.offset, one.key, one.value)
-                    for one in records
-                    if is_own(one, self._pipeline.source)
-                ]
-                unknown = await positions.unknown(conn, said)
-                if unknown is not None:
-                    return unknown
+        async with conn.transaction():  # or a crash in between has everything looked at as if nothing were known
+            if await positions.begins_at_ends(conn):
+                await positions.move(conn, ends)
+        known = await positions.load(conn)
+        async for records in own.between(known, ends, of=self._topics):
+            self._beat()
+            said = [
+                Found(one.topic, one.partition, one.offset, one.key, one.value)
+                for one in records
+                if is_own(one, self._pipeline.source)
+            ]
+            unknown = await positions.unknown(conn, said)
+            if unknown is not None:
+                return unknown
         await positions.move(conn, ends)
         return None
 

@@ -51,7 +51,10 @@ class Feeder:
         self.pipeline = Pipeline(service, service, pool)
         self.positions: dict[str, dict[int, int]] = {}
         self.numbers = itertools.count(1)
-        self._routes = routes
+        self.routes = routes
+
+    def restart(self) -> None:
+        """A new process, which knows nothing of before; one that has loops makes them anew."""
 
     def begin(self) -> AbstractAsyncContextManager[Tx]:
         """A transaction, as a loop begins one."""
@@ -87,7 +90,7 @@ class Feeder:
             Record(topic, offset, key if isinstance(key, bytes) else key.encode(), value, partition=partition)
             for offset, (_, key, value) in enumerate(records, start=positions[partition])
         ]
-        await self.pipeline.handle(self._routes().topics[topic], batch, positions)
+        await self.pipeline.handle(self.routes().topics[topic], batch, positions)
 
     async def hear(self, *records: Raw) -> list[Said]:
         """Handle records of one topic in one batch; what is said then."""

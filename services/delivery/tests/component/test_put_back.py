@@ -1,17 +1,13 @@
 """A database that was put back knows again what was sent, what was not, and what is suspended."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
 import pytest
 from delivery.channels.base import Result
-from delivery.routes import routes
 from messaging.opening import Closed
-from testkit import put_back
 from testkit.database import sluice_url, vouched
-from testkit.said_again import adopt
+from testkit.said_again import Lost, lost
 from testkit.stack import Servers
 
 from services.delivery.tests.component.senders import FakeChannel, process, until
@@ -27,47 +23,6 @@ SECOND: Final = timedelta(seconds=1)
 def step(step_id: str, after: str = "0s", **message: Any) -> dict[str, Any]:
     contents = {"channel": "email", "subject": "S", "text": "Hello", **message}
     return {"step_id": step_id, "after": after, "message": contents}
-
-
-class Lost:
-    """What was said, which is all that is left of it, and how it was put back."""
-
-    def __init__(self, world: World, running: Servers) -> None:
-        self.said: list[Said] = []
-        self._world = world
-        self._running = running
-        self._take = world.said
-
-    async def noting(self) -> list[Said]:
-        found: list[Said] = await self._take()
-        self.said.extend(found)
-        return found
-
-    async def put_back(self) -> None:
-        await self._world.said()
-        self._world.said = self._take
-        await put_back.restore(sluice_url(self._running.admin_url), "delivery")
-        await self._world.pool.expire_connections()
-        self._world.positions.clear()
-        self._world.restart()
-        await self.adopt()
-
-    async def adopt(self) -> None:
-        told = [(one.topic, one.key, one.value) for one in self.said]
-        await adopt(self._world.pipeline, routes(), told)
-
-
-@asynccontextmanager
-async def lost(world: World, running: Servers) -> AsyncIterator[Lost]:
-    """The block's own effects are lost where it says so; from then on somebody vouches again."""
-    await world.said()
-    await put_back.take(sluice_url(running.admin_url), "delivery")
-    found = Lost(world, running)
-    world.said = found.noting
-    try:
-        yield found
-    finally:
-        world.said = found._take
 
 
 async def send(world: World, *answers: Result, count: int) -> FakeChannel:
@@ -158,7 +113,7 @@ async def test_what_may_have_arrived_waits_again_and_is_decided_once(world: Worl
 
 
 async def told(loss: Lost, kind: str) -> list[Said]:
-    await loss.noting()
+    await loss.feeder.said()
     return [one for one in loss.said if one.type == kind]
 
 
@@ -239,12 +194,12 @@ async def test_a_suspension_whose_receipt_was_still_owed_is_done_again(world: Wo
     async with lost(world, running) as loss:
         for command in (suspend, restore, again):
             await world.hear(command)
-        first = [one.value for one in loss.said]
+        first = [one.value or b"" for one in loss.said]
         assert claimed.token
         await loss.put_back()
         async with vouched(running.urls["delivery"], "delivery"):
             said = await world.hear(suspend, restore, again)
-            assert sorted(one.value for one in said) == sorted(first)
+            assert sorted(one.value or b"" for one in said) == sorted(first)
             world.monotonic.move(1_000)
             await world.halt()
             world.monotonic.move(1_000)
@@ -325,8 +280,7 @@ async def test_nothing_comes_back_of_a_sequence_that_is_deleted(world: World, ru
     await world.halt()
     await world.go("eraser")
 
-    loss = Lost(world, running)
-    loss.said = said
+    loss = Lost(world, sluice_url(running.admin_url), said)
     await loss.adopt()
 
     assert [await world.rows(table) for table in ("message", "adopted", "pending")] == [0, 0, 0]

@@ -11,7 +11,15 @@ from enrollment.handlers import sequences as on_sequences
 def build() -> Routes:
     """The routing table."""
     routes = Routes("enrollment")
+    _commands(routes)
+    _sequences(routes)
+    _contacts(routes)
+    _deliveries(routes)
+    _adoptions(routes)
+    return routes
 
+
+def _commands(routes: Routes) -> None:
     routes.on(enrollment.EnrollContact, entry.enroll_contact)
     routes.lock(topics.ENROLLMENT_COMMANDS, entry.lock_entry)
 
@@ -23,6 +31,8 @@ def build() -> Routes:
     routes.weigh(enrollment.RemoveContact, lambda _: removals.REMOVAL_WEIGHT)
     routes.lock(topics.ENROLLMENT_REMOVALS, removals.lock_removals)
 
+
+def _sequences(routes: Routes) -> None:
     for state in (
         sequences.SequenceSaved,
         sequences.SequencePublished,
@@ -43,6 +53,8 @@ def build() -> Routes:
     routes.lock(topics.SEQUENCES_VERSIONS, versions.lock_versions)
     routes.without_inbox(topics.SEQUENCES_VERSIONS)
 
+
+def _contacts(routes: Routes) -> None:
     routes.on(contacts.ContactCreated, on_contacts.on_contact)
     routes.on(contacts.ContactUpdated, on_contacts.on_contact)
     routes.on_tombstone(topics.CONTACTS_EVENTS, on_contacts.on_contact_gone)
@@ -54,6 +66,8 @@ def build() -> Routes:
     routes.on(contacts.ContactReplied, activity.on_replied)
     routes.lock(topics.CONTACTS_ACTIVITY, activity.lock_activity)
 
+
+def _deliveries(routes: Routes) -> None:
     routes.on(delivery.StepsFinished, deliveries.on_steps_finished)
     routes.on(delivery.MessageFailed, deliveries.on_message_failed)
     routes.on(delivery.MessageResolved, deliveries.on_message_resolved)
@@ -68,8 +82,6 @@ def build() -> Routes:
     routes.lock(topics.DELIVERY_EVENTS, deliveries.lock_reported)
     # An enrollment ends once, whatever is reported twice.
     routes.without_inbox(topics.DELIVERY_EVENTS)
-    _adoptions(routes)
-    return routes
 
 
 def _adoptions(routes: Routes) -> None:

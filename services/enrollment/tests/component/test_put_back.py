@@ -1,20 +1,15 @@
 """A database that was put back knows again who is in what and who may not be, and answers as it had."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import pytest
-from enrollment import routes
-from testkit import put_back
-from testkit.database import sluice_url
-from testkit.said_again import adopt
+from testkit.feeder import Said
+from testkit.said_again import lost
 from testkit.stack import Servers
 
 pytestmark = pytest.mark.stack
 
 World = Any
-Said = Any
 
 STATE: Final = """
 select sequence_id, contact_id, enrollment_id::text, version, contact_offset, status, reason, allow_reentry,
@@ -23,27 +18,6 @@ from enrollment order by sequence_id, contact_id, enrolled_at
 """
 BLOCKS: Final = "select contact_id, scope from block order by contact_id, scope"
 AGAIN: Final = {"enroll_once": False}
-
-
-@asynccontextmanager
-async def lost(world: World, running: Servers) -> AsyncIterator[list[Said]]:
-    """What is said in the block is all that is left of it."""
-    url, said, take = sluice_url(running.admin_url), list[Said](), world.said
-
-    async def noting() -> list[Said]:
-        found: list[Said] = await take()
-        said.extend(found)
-        return found
-
-    await put_back.take(url, "enrollment")
-    world.said = noting
-    yield said
-    world.said = take
-    await put_back.restore(url, "enrollment")
-    await world.pool.expire_connections()
-    world.positions.clear()
-    await adopt(world.pipeline, routes.build(), [(one.topic, one.key, one.value) for one in said])
-    await world.said()
 
 
 async def state(world: World, sql: str = STATE) -> list[Any]:
@@ -102,9 +76,9 @@ async def test_who_entered_again_lives_once(world: World, running: Servers) -> N
 async def test_nobody_enters_after_the_receipt_that_was_given(world: World, running: Servers) -> None:
     await world.sequence()
     await world.contacts("a")
-    async with lost(world, running) as said:
+    async with lost(world, running) as loss:
         await world.pause()
-    assert [one.type for one in said] == ["EntryClosed"]
+    assert [one.type for one in loss.said] == ["EntryClosed"]
 
     refused = await world.enroll("a")
     again = await world.pause()
@@ -125,12 +99,12 @@ async def test_the_same_commands_get_the_same_answers_and_do_nothing_again(world
         world.record("EnrollContacts", {"sequence_id": "welcome", "contact_ids": ["b", "c"]}),
         world.record("RemoveContact", {"contact_id": "a", "allow_reentry": True}),
     ]
-    async with lost(world, running) as said:
+    async with lost(world, running) as loss:
         for command in commands:
             await world.hear(command)
         await world.enroll("a")
         before = await state(world)
-    first = [one.value for one in said if one.topic == "enrollment.answers"]
+    first = [one.value for one in loss.said if one.topic == "enrollment.answers"]
 
     again = [one for command in commands for one in await world.hear(command)]
 
@@ -144,12 +118,12 @@ async def test_what_was_answered_and_not_told_is_done_again_under_its_answer(wor
     enroll = world.record("EnrollContact", {"sequence_id": "welcome", "contact_id": "a"})
     chunk = world.record("EnrollContacts", {"sequence_id": "welcome", "contact_ids": ["b", "c"]})
     remove = world.record("RemoveContact", {"contact_id": "d"})
-    async with lost(world, running) as said:
+    async with lost(world, running) as loss:
         for command in (enroll, chunk, remove):
             await world.hear(command)
         before = await state(world)
-        first = [one.value for one in said if one.topic == "enrollment.answers"]
-        said[:] = [one for one in said if one.topic == "enrollment.answers" or one.key == "b"]
+        first = [one.value for one in loss.said if one.topic == "enrollment.answers"]
+        loss.said[:] = [one for one in loss.said if one.topic == "enrollment.answers" or one.key == "b"]
 
     again = [one for command in (enroll, chunk, remove) for one in await world.hear(command)]
 
@@ -200,10 +174,10 @@ async def test_nothing_comes_back_of_what_is_deleted_or_gone(world: World, runni
     await world.hear(("contacts.events", "b", None))
     entry = {"enrollment_id": "3f2a91d2-0000-8000-a000-000000000001", "version": 1, "via": "command"}
     when = {"occurred_at": "2026-03-01T12:00:00Z", "contact_offset": 0}
-    async with lost(world, running) as said:
+    async with lost(world, running) as loss:
         for sequence_id, contact_id in (("gone", "a"), ("welcome", "b")):
             data = {**entry, **when, "sequence_id": sequence_id, "contact_id": contact_id}
             topic, key, value = world.record("ContactEnrolled", data, source="enrollment")
-            said.append(type("Said", (), {"topic": topic, "key": key, "value": value}))
+            loss.said.append(Said(topic, key, "ContactEnrolled", data, {}, value))
 
     assert await world.rows("enrollment") == 0

@@ -26,7 +26,6 @@ class Service(Feeder):
 
     def __init__(self, pool: Pool, settings: SequencesSettings) -> None:
         super().__init__(pool, service="sequences", routes=lambda: routes.build(settings))
-        self.settings = settings
 
     async def ask(self, *asked: tuple[str, Mapping[str, Any]], actor: str = "ann") -> list[Said]:
         """Messages of one topic, by type and data, in one batch."""

@@ -1,16 +1,10 @@
 """A database that was put back knows again what was said of every sequence, and answers as it had."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import orjson
 import pytest
-from messaging.pipeline import Pipeline
-from sequences import routes
-from testkit import put_back
-from testkit.database import sluice_url
-from testkit.said_again import adopt
+from testkit.said_again import lost
 from testkit.stack import Servers
 
 pytestmark = pytest.mark.stack
@@ -30,28 +24,6 @@ select s.sequence_id, state_version, status, epoch, revision, draft::text, versi
     (select array_agg(version || definition::text order by version) from version v where v.sequence_id = s.sequence_id)
 from sequence s order by sequence_id
 """
-
-
-@asynccontextmanager
-async def lost(service: Service, running: Servers) -> AsyncIterator[list[Said]]:
-    """What is said in the block is all that is left of it."""
-    url, said = sluice_url(running.admin_url), list[Said]()
-    hear = service.hear
-
-    async def noting(*records: Any) -> list[Said]:
-        found: list[Said] = await hear(*records)
-        said.extend(found)
-        return found
-
-    await put_back.take(url, "sequences")
-    service.hear = noting
-    yield said
-    service.hear = hear
-    await put_back.restore(url, "sequences")
-    await service.pool.expire_connections()
-    service.positions.clear()
-    pipeline = Pipeline("sequences", "sequences", service.pool)
-    await adopt(pipeline, routes.build(service.settings), [(one.topic, one.key, one.value) for one in said])
 
 
 async def state(service: Service) -> list[Any]:
@@ -99,11 +71,11 @@ async def test_the_same_commands_get_the_same_answers_and_do_nothing_again(servi
 async def test_a_deletion_goes_on_and_what_is_erased_stays_so(service: Service, running: Servers) -> None:
     await service.published("going")
     await service.published("gone")
-    async with lost(service, running) as said:
+    async with lost(service, running):
         for sequence_id in ("going", "gone"):
             await service.ask(("DeleteSequence", {"sequence_id": sequence_id}))
             await service.receive(1, sequence_id=sequence_id)
-        said += await service.erase()
+        await service.erase()
         for name in ("sequences", "enrollment", "delivery"):
             await service.erased(name, sequence_id="gone")
 
@@ -144,9 +116,9 @@ async def test_a_command_whose_state_was_not_told_is_done_again_under_its_answer
 ) -> None:
     await service.published()
     save = service.record("SaveSequence", {"sequence_id": "welcome", "definition": DEFINITION})
-    async with lost(service, running) as said:
+    async with lost(service, running) as loss:
         first = await service.hear(save)
-        said[:] = [one for one in said if one.topic == "sequences.answers"]
+        loss.said[:] = [one for one in loss.said if one.topic == "sequences.answers"]
 
     again = await service.hear(save)
     assert [one.topic for one in again] == ["sequences.events", "sequences.answers"]
@@ -156,11 +128,10 @@ async def test_a_command_whose_state_was_not_told_is_done_again_under_its_answer
 
 async def test_what_is_adopted_twice_is_as_if_it_was_once(service: Service, running: Servers) -> None:
     await service.published()
-    async with lost(service, running) as said:
+    async with lost(service, running) as loss:
         await service.ask(("PauseSequence", {"sequence_id": "welcome"}))
         await service.receive(1)
         before = await state(service)
 
-    pipeline = Pipeline("sequences", "sequences", service.pool)
-    await adopt(pipeline, routes.build(service.settings), [(one.topic, one.key, one.value) for one in said])
+    await loss.adopt()
     assert await state(service) == before

@@ -98,8 +98,8 @@ class _Traveller:
             self._adopt(stage)
         if self.entered_at is None or stage.paused:
             return
-        if stage.expiry is not None:
-            self._expire(stage.expiry, stage)
+        if stage.mark is not None:
+            self._expire(stage.mark, stage)
         while self.end is None:
             at = max(now, self.due_active + stage.offset)
             if at >= stage.ends:
@@ -151,11 +151,11 @@ class _Traveller:
             self.planned = None
             self._finish("completed", now)
 
-    def _expire(self, expiry: Mark, stage: Stage) -> None:
+    def _expire(self, mark: Mark, stage: Stage) -> None:
         """What was planned before the resume and is under its mark is not sent; what follows counts from the resume."""
-        if self.end is None and self.entered_at != stage.begins and expiry.covers(self.due_active):
+        if self.end is None and self.entered_at != stage.begins and mark.covers(self.due_active):
             self._happen("expired", stage.begins, stage)
-            self._plan_next(expiry.next_base, stage.begins)
+            self._plan_next(mark.next_base, stage.begins)
 
     def _leave(self, stage: Stage, at: datetime) -> None:
         """The message is looked at: as it would be by a sender that has just claimed it."""

@@ -56,7 +56,7 @@ class Stage:
     follow_version: int
     offset: timedelta = NO_OFFSET
     paused: bool = False
-    expiry: Mark | None = None
+    mark: Mark | None = None
     """The mark of the resume with which this stage begins."""
     admits: datetime | None = None
     """Those refused since that moment, when the pause that is over began, are asked again."""
@@ -123,7 +123,7 @@ class Scenario:
         current = Stage(self.start, self.until, newest=1, follow_version=1)
         for at, kind, number in sorted(changes, key=lambda change: (change[0], change[1].value, change[2])):
             yield replace(current, ends=at)
-            current = replace(current, begins=at, expiry=None, admits=None)
+            current = replace(current, begins=at, mark=None, admits=None)
             match kind:
                 case _Kind.EDIT:
                     current = self._edited(current, number)
@@ -140,9 +140,9 @@ class Scenario:
 
     def _resumed(self, stage: Stage, pause: Pause) -> Stage:
         offset = offset_after(pause.overdue, offset=stage.offset, pause=stage.begins - pause.paused_at)
-        expiry = mark_of(pause.overdue, resumed_active=stage.begins - offset, max_lateness=pause.max_lateness)
+        mark = mark_of(pause.overdue, resumed_active=stage.begins - offset, max_lateness=pause.max_lateness)
         admits = pause.paused_at if pause.admit else None
-        return replace(stage, paused=False, offset=offset, expiry=expiry, admits=admits)
+        return replace(stage, paused=False, offset=offset, mark=mark, admits=admits)
 
 
 class _Kind(Enum):

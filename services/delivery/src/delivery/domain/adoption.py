@@ -17,32 +17,10 @@ from sluice_contracts.delivery import (
 from sluice_contracts.enrollment import EnrollmentEvent
 
 from delivery.domain.books import NOTHING, PLANNED, RESOLVED, UNPLANNED, Books
-from delivery.domain.message import ENROLLMENT_ENDED
+from delivery.domain.message import ENROLLMENT_ENDED, Ended
 
 Place = Literal["pending", "claimed", "unknown"]
 TOLD: Final = (MessageSent, MessageFailed, MessageExpired, MessageUnknown, MessageResolved, StepsFinished)
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A message that has ended, as it is to stand in the history."""
-
-    message_id: str
-    enrollment_id: str
-    sequence_id: str
-    contact_id: str
-    step_id: str
-    version: int
-    channel: str
-    outcome: str
-    code: str | None
-    detail: str | None
-    attempt: int
-    due_at: datetime | None
-    ended_at: datetime
-    provider_message_id: str | None = None
-    resolved_at: datetime | None = None
-    resolved_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

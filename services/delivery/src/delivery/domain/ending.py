@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from delivery.domain.books import DOUBTED, DROPPED, NOTHING, Books, by_sequence
-from delivery.domain.message import UNKNOWN_LANE
+from delivery.domain.message import UNKNOWN_LANE, Ended, message_id_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,28 @@ class Held:
         if self.is_unknown:
             return NOTHING
         return DOUBTED if self.in_doubt else DROPPED
+
+    def ended(
+        self, outcome: str, *, now: datetime, code: str | None = None, provider_message_id: str | None = None
+    ) -> Ended | None:
+        """Its message, ended now; None where none is planned."""
+        if self.step_id is None or self.version is None or self.lane is None:
+            return None
+        return Ended(
+            message_id=message_id_of(self.enrollment_id, self.step_id),
+            enrollment_id=self.enrollment_id,
+            sequence_id=self.sequence_id,
+            contact_id=self.contact_id,
+            step_id=self.step_id,
+            version=self.version,
+            channel=self.lane.partition(":")[0],
+            outcome=outcome,
+            code=code,
+            attempt=self.attempt,
+            due_at=self.due_at or now,
+            ended_at=now,
+            provider_message_id=provider_message_id,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
-"""What a message is known by, and how often it is tried."""
+"""What a message is known by, how often it is tried, and what is kept of one that has ended."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from messaging import derive
@@ -12,6 +14,28 @@ ENROLLMENT_ENDED: Final = "enrollment_ended"
 """Why a message that may have arrived is unknown, where nobody tries it again."""
 ATTEMPTS_MAX: Final = 12
 """After so many a message that cannot be delivered has failed, and one that may have arrived is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A message that has ended, as it stands in the history; the fields stand in the order of its columns."""
+
+    message_id: str
+    enrollment_id: str
+    sequence_id: str
+    contact_id: str
+    step_id: str
+    version: int
+    channel: str
+    outcome: str
+    code: str | None
+    attempt: int
+    due_at: datetime | None
+    ended_at: datetime
+    detail: str | None = None
+    provider_message_id: str | None = None
+    resolved_at: datetime | None = None
+    resolved_by: str | None = None
 
 
 def message_id_of(enrollment_id: str, step_id: str) -> str:

@@ -10,7 +10,7 @@ from sluice_contracts.delivery import MessageExpired, MessageUnknown, StepsFinis
 from delivery.domain.books import by_sequence
 from delivery.domain.entry import Known
 from delivery.domain.expiry import Expiry, Overdue, expire
-from delivery.domain.message import message_id_of
+from delivery.domain.message import Ended, message_id_of
 from delivery.handlers.entries import load_known
 from delivery.store import books, expiring, history, locks, pending
 
@@ -70,9 +70,9 @@ def _decide(row: Overdue, known: Known) -> Expiry | None:
     )
 
 
-def _ended(one: Expiry, tx: Tx) -> history.Ended:
+def _ended(one: Expiry, tx: Tx) -> Ended:
     row = one.row
-    return history.Ended(
+    return Ended(
         message_id=message_id_of(row.enrollment_id, row.step_id),
         enrollment_id=row.enrollment_id,
         sequence_id=row.sequence_id,

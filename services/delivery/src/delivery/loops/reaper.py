@@ -13,7 +13,7 @@ from sluice_contracts.delivery import MessageUnknown
 from delivery.domain.books import by_sequence
 from delivery.domain.gate import Gate
 from delivery.domain.lapse import LEASE_OVER, Lapse, lapse
-from delivery.domain.message import UNKNOWN_WAIT_SECONDS, message_id_of
+from delivery.domain.message import UNKNOWN_WAIT_SECONDS, Ended, message_id_of
 from delivery.loops.watch import Watch
 from delivery.store import books, gates, history, lapsed, locks
 
@@ -64,10 +64,10 @@ async def reap(tx: Tx, token: int, *, unknown_wait: timedelta) -> None:
     log.warning("lease_expired", token=token, released=len(lapses) - len(unknown), unknown=len(unknown))
 
 
-def _ended(one: Lapse, known: Mapping[str, Gate], now: datetime) -> history.Ended:
+def _ended(one: Lapse, known: Mapping[str, Gate], now: datetime) -> Ended:
     row = one.row
     gate = known.get(row.sequence_id)
-    return history.Ended(
+    return Ended(
         message_id=message_id_of(row.enrollment_id, row.step_id),
         enrollment_id=row.enrollment_id,
         sequence_id=row.sequence_id,

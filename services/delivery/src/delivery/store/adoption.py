@@ -7,7 +7,8 @@ from typing import Final
 from asyncpg import Record
 from chassis.pool import Conn
 
-from delivery.domain.adoption import Changes, Doubt, Ended, Known, Standing
+from delivery.domain.adoption import Changes, Doubt, Known, Standing
+from delivery.store import history
 
 _ROWS: Final = """
 select enrollment_id::text as enrollment_id, sequence_id, contact_id, ended, halted, attempt, step_id, version,
@@ -71,18 +72,6 @@ select message_id::text, outcome, attempt from message where message_id = any($1
 _DELETED: Final = "select sequence_id from deleted_sequence where sequence_id = any($1::text[])"
 
 _FORGET_MESSAGES: Final = "delete from message where message_id = any($1::uuid[])"
-
-_APPEND: Final = """
-insert into message (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code,
-    detail, attempt, due_at, ended_at, provider_message_id, resolved_at, resolved_by)
-select message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code, detail, attempt,
-    due_at, ended_at, provider_message_id, resolved_at, resolved_by
-from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[],
-    $9::text[], $10::text[], $11::integer[], $12::timestamptz[], $13::timestamptz[], $14::text[], $15::timestamptz[],
-    $16::text[])
-    as row (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code, detail,
-        attempt, due_at, ended_at, provider_message_id, resolved_at, resolved_by)
-"""
 
 _BOOKS_TOLD: Final = """
 insert into books as b (sequence_id, books_version)
@@ -169,8 +158,7 @@ async def place(conn: Conn, living: Sequence[Standing], *, unknown_wait: timedel
 async def rewrite(conn: Conn, changes: Changes) -> None:
     """Have the history say of these messages what was told."""
     await conn.execute(_FORGET_MESSAGES, list(changes))
-    ended = [one for one in changes.values() if one is not None]
-    await conn.execute(_APPEND, *([getattr(one, name) for one in ended] for name in Ended.__slots__))
+    await history.append(conn, [one for one in changes.values() if one is not None])
 
 
 async def books_told(conn: Conn, told: Sequence[tuple[str, int]]) -> None:

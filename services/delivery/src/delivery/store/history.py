@@ -1,21 +1,22 @@
 """What became of messages: append-only, by day."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from chassis.pool import Conn
 
+from delivery.domain.message import Ended
+
 _APPEND: Final = """
 insert into message (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code,
-    attempt, due_at, ended_at, provider_message_id)
+    attempt, due_at, ended_at, detail, provider_message_id, resolved_at, resolved_by)
 select message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code, attempt, due_at,
-    ended_at, provider_message_id
+    ended_at, detail, provider_message_id, resolved_at, resolved_by
 from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::integer[], $7::text[], $8::text[],
-    $9::text[], $10::integer[], $11::timestamptz[], $12::timestamptz[], $13::text[])
+    $9::text[], $10::integer[], $11::timestamptz[], $12::timestamptz[], $13::text[], $14::text[], $15::timestamptz[],
+    $16::text[])
     as row (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome, code, attempt,
-        due_at, ended_at, provider_message_id)
+        due_at, ended_at, detail, provider_message_id, resolved_at, resolved_by)
 """
 
 _MAKE_PARTITIONS: Final = "select make_message_partitions($1)"
@@ -34,25 +35,6 @@ where sequence_id = $1 and ended_at <= (
     ) as oldest
 )
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A message that has ended."""
-
-    message_id: str
-    enrollment_id: str
-    sequence_id: str
-    contact_id: str
-    step_id: str
-    version: int
-    channel: str
-    outcome: str
-    code: str | None
-    attempt: int
-    due_at: datetime
-    ended_at: datetime
-    provider_message_id: str | None = None
 
 
 class Sent(NamedTuple):
