@@ -51,8 +51,12 @@ def main() -> int:
             if {figure.name for figure in module.FIGURES} & set(only):
                 code = max(code, _measure(module, console, asked.rounds))
     measured = figures.kept(names)
+    if not measured:
+        console.print("Nothing has been measured yet: run make bench.")
+        return 1
     show(measured, console)
-    (figures.RESULTS.parent / "bench.md").write_text(as_text(measured))
+    if not asked.show:
+        (figures.RESULTS.parent / "bench.md").write_text(as_text(measured))
     return max(code, 0 if all(one.holds for one in measured) else 1)
 
 

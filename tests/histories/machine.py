@@ -110,6 +110,8 @@ class Stage:
     played: int = 0
     seen: Counter[str] = field(default_factory=Counter)
     """What happened in all of them."""
+    failure: BaseException | None = None
+    """What failed first."""
 
 
 stage: Stage | None = None
@@ -164,8 +166,10 @@ class Histories(RuleBasedStateMachine):
         """Take one step."""
         try:
             return self.runner.run(step)
-        except BaseException:
+        except BaseException as failure:
             self.failed = True
+            assert stage is not None
+            stage.failure = stage.failure or failure
             raise
 
     @property

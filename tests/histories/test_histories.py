@@ -1,6 +1,7 @@
 """Random histories of the real services beside a model of what the words mean; see `tests/pump`.
 
-A history that fails is printed as the steps that lead there, as few as hypothesis finds, and can be played again.
+A history that fails is printed as the steps that lead there, as few as hypothesis finds, and can be played again. Real
+time goes on in it, beside the jumps: where it goes on differently when it is played again, what failed first is raised.
 `SLUICE_HISTORIES` says how many are played (25), `SLUICE_HISTORY_STEPS` how long they are (40); with
 `SLUICE_HISTORY_SHRINKS=0` a history that fails is printed as it was found.
 """
@@ -23,6 +24,7 @@ from enrollment.domain.entry import Been
 from enrollment.handlers import conditions, triggers
 from enrollment.store import enrollments
 from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 from testkit.stack import Servers
 
@@ -40,7 +42,7 @@ AS_FOUND = [Phase.explicit, Phase.generate]
 
 
 def play(running: Servers, *, histories: int, phases: list[Phase]) -> Stage:
-    """Play so many; what was seen in them."""
+    """Play so many; what was seen in them. Raises what fails first."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with asyncio.Runner() as runner:
         opened = database(running, roles=ROLES.read_text())
@@ -59,6 +61,9 @@ def play(running: Servers, *, histories: int, phases: list[Phase]) -> Stage:
                     suppress_health_check=list(HealthCheck),
                 ),
             )
+        except Flaky as differs:
+            assert machine.stage.failure is not None
+            raise machine.stage.failure from differs
         finally:
             runner.run(opened.__aexit__(None, None, None))
             structlog.reset_defaults()

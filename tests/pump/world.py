@@ -217,10 +217,11 @@ class World:
             before = await self._open_claims() if name == REAPER else set()
             node.pool.wrote = False
             alive = await self._live(node, round_)
-            if node.pool.wrote:
+            if node.pool.wrote:  # or locked rows: a loop that waits does so each time, and has no more to do itself
                 node.restless = set(node.rounds)
-            elif alive and not more:
+            if alive and not more:
                 node.restless.discard(name)
+            if not node.pool.wrote and name not in node.restless:
                 return
             for token in sorted(before - (await self._open_claims() if before else set())):
                 self.observer.lapsed(token)

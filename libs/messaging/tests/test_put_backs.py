@@ -237,10 +237,7 @@ async def test_another_process_takes_over_the_look(alone: Bench) -> None:
     recorder = Recorder()
     async with alone.service(looking(recorder)):
         async with alone.service(looking(Recorder())):
-            await alone.until(
-                "select not pg_try_advisory_xact_lock_shared($1, hashtext('sequences.open'))", LEVEL_LOCKS
-            )
-            await asyncio.sleep(0)
+            await alone.until(IS_OPEN, LEVEL_LOCKS)
         await alone.until(IS_OPEN, LEVEL_LOCKS, seconds_max=TAKE_OVER_SECONDS_MAX)
         await alone.send(command("a", "c1"))
         await see(lambda: ("a", "c1") in recorder.seen)

@@ -19,7 +19,11 @@ LOOKS: Final = 3
 _OUTBOX: Final = "select count(*) from {schema}.outbox"
 _OFFSETS: Final = "select topic, partition, next_offset from {schema}.consumer_offset"
 
-# What delivery has still to do at this moment. A message that is kept back, or that is unknown, waits for others.
+# Numbers are taken before what they stand for is committed, and are never given back.
+_NUMBERS: Final = "select pg_sequence_last_value('{sequence}')"
+
+# What delivery has still to do at this moment. A message that is kept back, or that is unknown, waits for others; who
+# entered when enrollment had not heard of a pause yet waits for its end.
 _DELIVERY: Final = """
 select
     (select count(*) from delivery.claim) as claims,
@@ -27,7 +31,8 @@ select
     (select count(*) from delivery.sequence_halt) + (select count(*) from delivery.contact_halt) as receipts,
     (select count(*) from delivery.erasure) as erasures,
     (select count(*) from delivery.pending p join delivery.gate g using (sequence_id)
-        where p.lane is null and g.version is not null and g.status <> 'deleted') as unplanned,
+        where p.lane is null and g.version is not null and g.status <> 'deleted'
+            and (p.version is not null or g.paused_at is null or p.base_active <= g.paused_at)) as unplanned,
     (select count(*) from delivery.pending p join delivery.gate g using (sequence_id)
         where g.open and p.token is null and p.lane not like 'withheld:%'
             and p.due_active <= {clock} - g.clock_offset and {open}) as due
@@ -88,20 +93,25 @@ class Quiet:
         self._sluice = sluice
         self._schemas = list(schemas)
         self._period_seconds = period_seconds
+        self._sequences = [*(f"{schema}.outbox_seq_seq" for schema in schemas), "delivery.claim_token"]
         self._read = 0
         """How many records have been read, by all services together."""
+        self._numbers: list[int | None] = []
+        """What had been said and claimed when it was quiet."""
         self._looked_at: datetime | None = None
 
     async def wait(self) -> None:
         """Return once nothing is left to do; TooBusy where that takes too long."""
         deadline = monotonic() + QUIET_SECONDS_MAX
-        quiet, before = 0, -1
+        quiet, read = 0, -1
         while quiet < LOOKS:
+            before = await self._taken()
             left = await self.left()
-            quiet = 0 if left or self._read != before else quiet + 1
-            before = self._read
-            if left and monotonic() > deadline:
-                raise TooBusy(", ".join(f"{what}: {count}" for what, count in left.items()))
+            quiet = 0 if left or (self._read, before) != (read, self._numbers) else quiet + 1
+            read, self._numbers = self._read, before
+            if monotonic() > deadline:
+                told = ", ".join(f"{what}: {count}" for what, count in left.items())
+                raise TooBusy(told or "something goes on all the time")
             await sleep(POLL_SECONDS)
 
     async def left(self) -> dict[str, int]:
@@ -120,10 +130,14 @@ class Quiet:
     async def next_due(self) -> datetime | None:
         """When something becomes due by itself; None where nothing ever does.
 
-        After the last look, not after now: the clock goes on meanwhile, and what became due since is not done yet.
+        The clock goes on meanwhile. What became due since the last look is not done yet, or has left the queue and is
+        under way: then it is not quiet any more, and the moment is one that is over.
         """
         moment: datetime | None = await self._conn.fetchval(self._filled(_NEXT), self._looked_at)
-        return moment
+        return moment if await self._taken() == self._numbers else self._looked_at
+
+    async def _taken(self) -> list[int | None]:
+        return [await self._conn.fetchval(_NUMBERS.format(sequence=name)) for name in self._sequences]
 
     def _filled(self, statement: str) -> str:
         filled = {"clock": CLOCK, "period": self._period_seconds}
