@@ -9,7 +9,7 @@ from typing import Any
 from sluice_contracts.base import parse_timestamp
 
 from tests.histories.delivery_said import Said
-from tests.histories.delivery_state import SLACK, UNKNOWN_WAIT, Gate, Mark, Row, clock_of, runs_under
+from tests.histories.delivery_state import SLACK, UNKNOWN_WAIT, Gate, Mark, Owed, Row, clock_of, runs_under
 from tests.histories.reference import ActiveClock, Version, delay, first, follow
 from tests.pump.topics import Record
 
@@ -138,9 +138,10 @@ class DeliveryModel(Said):
             if row.halted and row.contact_id == data["contact_id"] and self._in_scope(row, data)
         }
         rows = [self.rows[one] for one in named | halted if one in self.rows]
-        dropped = len([row for row in rows if row.waits and not row.in_doubt])
+        waiting = [row for row in rows if row.waits and not row.in_doubt]
+        erasing = len([row for row in waiting if row.sequence_id in self.deleted])
         in_flight = len([row for row in rows if row.held is not None])
-        self.removals.append((data["removal_id"], named | halted, dropped, in_flight))
+        self.removals.append(Owed(data["removal_id"], named | halted, len(waiting), erasing, in_flight))
         self._end(named)
 
     def _in_scope(self, row: Row, data: dict[str, Any]) -> bool:
@@ -188,6 +189,8 @@ class DeliveryModel(Said):
             if not row.late and not self._spared(row):
                 assert not gate.open, f"{row} has not expired"
                 continue  # it will, as it is, when its sequence runs again
+            if not row.late and not gate.open and self._may_be_over(row):
+                continue  # likewise, where the mark was made before the edit that it would follow
             if not row.tried:
                 old = newest.versions
                 counts = old[runs_under(newest, row.entered)[-1]]

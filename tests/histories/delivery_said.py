@@ -22,6 +22,8 @@ class Said(Sends):
         if kind in ("MessageSent", "MessageFailed", "MessageUnknown"):
             if kind == "MessageUnknown" and not self.events[kind, data["enrollment_id"], data["step_id"]]:
                 self._expired_in_doubt(data, now)
+            if kind == "MessageSent" and not self.events[kind, data["enrollment_id"], data["step_id"]]:
+                self._arrived(data, now)
             self.events[kind, data["enrollment_id"], data["step_id"]] -= 1
             assert self.events[kind, data["enrollment_id"], data["step_id"]] >= 0, f"said without reason: {record}"
         elif kind == "MessageReported":
@@ -95,6 +97,20 @@ class Said(Sends):
             row.attempted_at = now
             self._goes_on(row, data["step_id"], now)
 
+    def _arrived(self, data: dict[str, Any], now: datetime) -> None:
+        """It was to be sent again, and its provider has it: it is sent, and not tried again."""
+        said = {kind for message_id, kind in self.reports if message_id == data["message_id"]}
+        assert said & REACHED, f"said without reason: {data}, providers have said {said}"
+        row = self.rows.get(data["enrollment_id"])
+        assert row is not None, f"{data} of who is not in the queue"
+        assert row.waits, f"{data} while {row.held} is open"
+        assert row.tried, f"{data} was never tried"
+        (option,) = row.options
+        assert option.step == data["step_id"], f"{data}, should be {option}"
+        row.attempted_at = now
+        self._ends(row, data["step_id"], "sent")
+        self._goes_on(row, data["step_id"], now)
+
     def _reported(self, data: dict[str, Any]) -> None:
         """A report is told when its message has ended: it may have been quicker than the booking."""
         said = (data["message_id"], data["report"])
@@ -149,8 +165,8 @@ class Said(Sends):
 
     def _contact_halted(self, data: dict[str, Any], now: datetime) -> None:
         ids = frozenset(data["enrollment_ids"])
-        owed = (data["removal_id"], ids, data["dropped"], data["in_flight"])
-        assert owed in self.removals, f"{owed} is said, owed are {self.removals}"
+        owed = next((one for one in self.removals if one.is_given(data)), None)
+        assert owed is not None, f"{data} is said, owed are {self.removals}"
         self.removals.remove(owed)
         for one in ids & set(self.rows):
             row = self.rows[one]

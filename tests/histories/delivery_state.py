@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sluice_contracts.base import parse_timestamp
 
@@ -66,6 +66,25 @@ class Row:
         return self.held is None and self.unknown_since is None
 
 
+class Owed(NamedTuple):
+    """A removal's receipt that is to come."""
+
+    removal_id: str
+    enrollment_ids: frozenset[str]
+    dropped: int
+    erasing: int
+    """So many of those are of deleted sequences: an erasure under way may have taken them before."""
+    in_flight: int
+
+    def is_given(self, data: dict[str, Any]) -> bool:
+        """Whether this is that receipt."""
+        return (
+            (self.removal_id, self.enrollment_ids) == (data["removal_id"], frozenset(data["enrollment_ids"]))
+            and self.dropped - self.erasing <= data["dropped"] <= self.dropped
+            and data["in_flight"] == self.in_flight
+        )
+
+
 @dataclass(frozen=True)
 class Mark:
     """What is due until then expires, and goes on from there; both on the active clock."""
@@ -120,8 +139,8 @@ class DeliveryState:
     """Receipts that sequences are owed: how many were in flight."""
     halted: dict[str, int] = field(default_factory=dict)
     """The newest epoch whose receipt was given."""
-    removals: list[tuple[str, frozenset[str], int, int]] = field(default_factory=list)
-    """Receipts that contacts are owed: contact, enrollments, dropped, in flight."""
+    removals: list[Owed] = field(default_factory=list)
+    """Receipts that contacts are owed."""
     removed: set[str] = field(default_factory=set)
     """Removals that were heard."""
     gone_for: set[str] = field(default_factory=set)
@@ -183,6 +202,11 @@ class DeliveryState:
             return True
         dues = [self._due(row, row.high, option) for option in row.options if option.step is not None]
         return not dues or max(dues) > until
+
+    def _may_be_over(self, row: Row) -> bool:
+        """Whether a mark is over it, under one of the plans that it may have had."""
+        until = self._marked_until(row.sequence_id)
+        return until is not None and any(self._due(row, row.low, o) <= until for o in row.options if o.step is not None)
 
     def _look(self, row: Row, channel: str) -> None:
         """What is known of the contact and of the version that the enrollment is under, right before a send."""

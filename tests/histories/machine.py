@@ -54,8 +54,6 @@ LEAVING = [
     "opts out",
     "opts out, says its record",
     "opts out of a channel",
-    "replies",
-    "replies",
     "replied an hour ago",
 ]
 REPORTS: list[Kind] = ["delivered", "read", "bounced", "bounced", "complained"]
@@ -81,7 +79,7 @@ RULES = st.fixed_dictionaries(
         "stop_when": st.sampled_from(
             [
                 {"success": WON},
-                {"success": WON, "failure": LOST},
+                {"success": WON, "failure": LOST, "on_reply": True},
                 {"failure": LOST, "on_reply": True},
                 {"on_reply": True},
             ]
@@ -338,8 +336,6 @@ class Histories(RuleBasedStateMachine):
                 self.on.ask("ContactOptedOut", contact_id=contact, occurred_at=now)
             case "opts out of a channel":
                 self.on.ask("ContactOptedOut", contact_id=contact, channel=channel, occurred_at=now)
-            case "replies":
-                self.on.ask("ContactReplied", contact_id=contact, channel=channel, occurred_at=now)
             case "replied an hour ago":
                 before = now - timedelta(hours=1)
                 self.on.ask("ContactReplied", contact_id=contact, channel=channel, occurred_at=before)
@@ -354,6 +350,14 @@ class Histories(RuleBasedStateMachine):
                 self.on.ask("RemoveContact", contact_id=contact, allow_reentry=again)
             case _:
                 self.on.ask("RemoveContact", contact_id=contact, allow_reentry=again, sequence_id=sequence)
+
+    @precondition(lambda self: self.model.enrollment.enrollments)
+    @rule(number=NUMBER, channel=CHANNELS)
+    def somebody_replies(self, number: int, channel: str) -> None:
+        been = list(self.model.enrollment.enrollments.values())
+        live = [one for one in been if one.status == "active"] or been
+        who = live[number % len(live)].contact_id
+        self.on.ask("ContactReplied", contact_id=who, channel=channel, occurred_at=self.on.clock.now())
 
     @rule(scope=SCOPES, kind=st.sampled_from(["SuspendDelivery", "RestoreDelivery"]))
     def suspend_or_restore(self, scope: str, kind: str) -> None:
