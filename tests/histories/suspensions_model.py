@@ -16,6 +16,8 @@ class Scope:
     in_flight: int = 0
     restores: bool = False
     """As soon as the receipt is given."""
+    asked_again: int = 0
+    """So often while it was suspending: where the receipt comes between two commands of a batch, it is repeated."""
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Suspensions:
                     self._receipt(name, one)
             case "suspending":
                 one.restores = False
+                one.asked_again += 1
             case "suspended":
                 self.owed["DeliverySuspended", name, one.epoch] += 1
         self.answers[command] = one.epoch
@@ -64,6 +67,9 @@ class Suspensions:
         """A receipt is given when nothing is under way there any more; what is repeated is the same again."""
         name, one = data["scope"], self.scopes[data["scope"]]
         owed = (kind, name, data["epoch"])
+        if not self.owed[owed] and one.status == "suspended" and one.asked_again:
+            one.asked_again -= 1
+            self.owed[owed] += 1
         if not self.owed[owed]:
             assert (kind, data["epoch"]) == ("DeliverySuspended", one.epoch), f"{data} is said, owed are {self.owed}"
             assert one.status == "suspending", f"{data}, and it is {one.status}"
@@ -81,7 +87,7 @@ class Suspensions:
             self._open(name, one)
 
     def _open(self, name: str, one: Scope) -> None:
-        one.status, one.epoch, one.restores = "running", one.epoch + 1, False
+        one.status, one.epoch, one.restores, one.asked_again = "running", one.epoch + 1, False, 0
         self.owed["DeliveryRestored", name, one.epoch] += 1
 
     def check_quiet(self) -> None:
