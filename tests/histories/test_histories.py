@@ -3,7 +3,8 @@
 A history that fails is printed as the steps that lead there, as few as hypothesis finds, and can be played again. Real
 time goes on in it, beside the jumps: where it goes on differently when it is played again, what failed first is raised.
 `SLUICE_HISTORIES` says how many are played (25), `SLUICE_HISTORY_STEPS` how long they are (40); with
-`SLUICE_HISTORY_SHRINKS=0` a history that fails is printed as it was found.
+`SLUICE_HISTORY_SHRINKS=0` a history that fails is printed as it was found. With `CI=true` the same ones are played each
+time, so that what fails there is the change's; everywhere else new ones are.
 """
 
 import asyncio
@@ -38,6 +39,7 @@ ROLES = Path(__file__).parents[2] / "deploy/postgres/roles.sql"
 HISTORIES = int(os.environ.get("SLUICE_HISTORIES", "25"))
 STEPS = int(os.environ.get("SLUICE_HISTORY_STEPS", "40"))
 SHRINKS = os.environ.get("SLUICE_HISTORY_SHRINKS", "1") != "0"
+ALWAYS_THE_SAME = os.environ.get("CI") == "true"
 AS_FOUND = [Phase.explicit, Phase.generate]
 
 
@@ -54,6 +56,7 @@ def play(running: Servers, *, histories: int, phases: list[Phase]) -> Stage:
                     max_examples=histories,
                     stateful_step_count=STEPS,
                     deadline=None,
+                    derandomize=ALWAYS_THE_SAME,
                     print_blob=True,
                     report_multiple_bugs=False,
                     phases=phases,
