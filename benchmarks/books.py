@@ -34,6 +34,7 @@ SENDERS: Final = 2
 STEPS: Final = 3
 ASK_REST_SECONDS: Final = 0.05
 """So that the thousand are asked over the whole run."""
+VICTIM: Final = "sender-1"
 MISHAPS_SECONDS: Final = 0.4
 """How soon after one thing the next one happens."""
 RUN_SECONDS_MAX: Final = 600.0
@@ -167,7 +168,9 @@ class Books:
             await asyncio.gather(*(sluice.remove(one) for one in some if one is not None))
 
         async def kill() -> None:
-            await asyncio.to_thread(self.stack.kill, "sender-1", signal.SIGKILL)
+            while not any(one.name == VICTIM and one.state == "ready" for one in self.stack.processes()):
+                await sleep(MISHAPS_SECONDS)  # it is being started again, later with each time
+            await asyncio.to_thread(self.stack.kill, VICTIM, signal.SIGKILL)
 
         return [
             ("pause, resume with shift", partial(paused, names[0])),
