@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 import asyncpg
+import orjson
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
 from sluice_contracts.delivery import MessageSent
@@ -20,7 +21,8 @@ async def main() -> None:
     broker = KafkaBroker(settings["kafka"], logger=logging.getLogger("quiet"))
 
     @broker.subscriber(settings["topic"], group_id=settings["group"], auto_offset_reset="earliest")  # type: ignore[untyped-decorator]
-    async def on_message_sent(event: dict[str, Any]) -> None:
+    async def on_message_sent(body: bytes) -> None:
+        event: dict[str, Any] = orjson.loads(body)  # FastStream decodes what is called JSON, not CloudEvents
         sent = MessageSent.model_validate(event["data"])
         await pool.execute(INSERT_ONE, event["id"], sent.contact_id, sent.sequence_id, sent.step_id)
 
