@@ -52,7 +52,8 @@ def main() -> int:
                 code = max(code, _measure(module, console, asked.rounds))
     measured = figures.kept(names)
     if not measured:
-        console.print("Nothing has been measured yet: run make bench.")
+        if asked.show:
+            console.print("Nothing has been measured yet: run make bench.")
         return 1
     show(measured, console)
     if not asked.show:

@@ -48,6 +48,7 @@ class Suspensions:
                 one.restores = False
                 one.asked_again += 1
             case "suspended":
+                one.asked_again = 0  # that batch is over
                 self.owed["DeliverySuspended", name, one.epoch] += 1
         self.answers[command] = one.epoch
 

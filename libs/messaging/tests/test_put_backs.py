@@ -154,6 +154,30 @@ async def test_where_positions_were_not_kept_before_the_first_look_begins_at_the
     assert not await alone.pool.fetchval("select count(*) from said_before")
 
 
+async def test_a_crash_before_the_ends_are_kept_leaves_them_to_the_next_look(
+    alone: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with alone.service(looking(Recorder())):
+        await alone.send(command("a", "c1", reason="announce"))
+        await alone.settled(2)
+    await alone.pool.execute("delete from said")
+    await alone.pool.execute("insert into said_before values (now())")
+    move, failures = positions.move, [OSError("the connection is lost")]
+
+    async def fails_once(conn: Conn, upto: Mapping[positions.Place, int]) -> None:
+        if failures:
+            raise failures.pop()
+        await move(conn, upto)
+
+    monkeypatch.setattr(positions, "move", fails_once)
+    async with alone.service(looking(Recorder())):
+        await alone.send(command("b", "c2"))
+        await alone.settled(3)
+
+    assert not failures
+    assert not await alone.pool.fetchval("select count(*) from put_back")
+
+
 async def test_nothing_is_taken_in_or_published_or_vouched_for_before_it_is_adopted(alone: Bench) -> None:
     recorder, adopted = Recorder(), Adopted()
     await lose(alone, looking(Recorder()))

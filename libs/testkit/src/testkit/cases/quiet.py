@@ -20,7 +20,7 @@ _OUTBOX: Final = "select count(*) from {schema}.outbox"
 _OFFSETS: Final = "select topic, partition, next_offset from {schema}.consumer_offset"
 
 # Numbers are taken before what they stand for is committed, and are never given back.
-_NUMBERS: Final = "select pg_sequence_last_value('{sequence}')"
+_NUMBERS: Final = "select pg_sequence_last_value('{counter}')"
 
 # What delivery has still to do at this moment. A message that is kept back, or that is unknown, waits for others; who
 # entered when enrollment had not heard of a pause yet waits for its end.
@@ -93,7 +93,7 @@ class Quiet:
         self._sluice = sluice
         self._schemas = list(schemas)
         self._period_seconds = period_seconds
-        self._sequences = [*(f"{schema}.outbox_seq_seq" for schema in schemas), "delivery.claim_token"]
+        self._counters = [*(f"{schema}.outbox_seq_seq" for schema in schemas), "delivery.claim_token"]
         self._read = 0
         """How many records have been read, by all services together."""
         self._numbers: list[int | None] = []
@@ -137,7 +137,7 @@ class Quiet:
         return moment if await self._taken() == self._numbers else self._looked_at
 
     async def _taken(self) -> list[int | None]:
-        return [await self._conn.fetchval(_NUMBERS.format(sequence=name)) for name in self._sequences]
+        return [await self._conn.fetchval(_NUMBERS.format(counter=name)) for name in self._counters]
 
     def _filled(self, statement: str) -> str:
         filled = {"clock": CLOCK, "period": self._period_seconds}
