@@ -100,7 +100,12 @@ async def nothing(*_: Any) -> dict[str, Any]:
         (conditions, "stop_changed", nothing, "did not say .*EnrollmentStopped"),
         (contents, "opens_at", lambda *_, **__: None, "outside its window"),
         (enrollments, "replying", nothing, "did not say .*replied|said without reason"),
-        (triggers, "pulls", lambda *_: False, "did not say .*(ContactEnrolled|EnrollmentRefused)"),
+        (
+            triggers,
+            "pulls",
+            lambda *_: False,
+            "did not say .*(ContactEnrolled|EnrollmentRefused)|should be already_enrolled",
+        ),
     ],
     ids=[
         "who was in enters again",

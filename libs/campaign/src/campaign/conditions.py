@@ -69,8 +69,10 @@ class StopWhen:
 
     def met(self, facts: Facts) -> StopReason | None:
         """What ends it now: an opt-out before all else, then success, then failure."""
-        if facts.opted_out:
-            return "opted_out"
+        return "opted_out" if facts.opted_out else self.holding(facts)
+
+    def holding(self, facts: Facts) -> Literal["success", "failure"] | None:
+        """Which condition holds, whether they have opted out or not: success before failure."""
         if self.success and all_hold(self.success, facts):
             return "success"
         if self.failure and all_hold(self.failure, facts):

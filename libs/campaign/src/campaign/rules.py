@@ -29,7 +29,7 @@ class Rules:
 
         An opt-out is no matter of conditions: it refuses whoever asks.
         """
-        return all_hold(self.start_when, facts) and self.stop_when.met(facts) in {None, "opted_out"}
+        return all_hold(self.start_when, facts) and self.stop_when.holding(facts) is None
 
 
 def read_rules(document: Mapping[str, Any]) -> Rules:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from campaign.conditions import Condition, Facts, StopWhen, all_hold, read_stop_when
+from campaign.rules import Rules
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,6 +95,13 @@ def test_an_opt_out_stops_before_success_and_success_before_failure() -> None:
     assert both.met(ADA) == "success"
     assert StopWhen(failure=won).met(ADA) == "failure"
     assert both.met(Facts(ADA.attributes, opted_out=True)) == "opted_out"
+
+
+def test_an_opt_out_neither_keeps_from_qualifying_nor_helps_to_it() -> None:
+    opted_out = Facts(ADA.attributes, opted_out=True)
+
+    assert Rules().qualifies(opted_out)
+    assert not Rules(stop_when=StopWhen(failure=(Condition("stage", "equals", "Won"),))).qualifies(opted_out)
 
 
 def test_a_list_that_is_empty_stops_nobody() -> None:
