@@ -97,15 +97,17 @@ class Sends(DeliveryState):
                 self._not_tried(row)
             case "released" | "postponed":
                 self._not_tried(row)
-                row.late = ending == "postponed"
+                row.late |= ending == "postponed"
             case _:
                 raise AssertionError(ending)
 
     def _not_tried(self, row: Row) -> None:
-        """It is as if it had not been claimed."""
-        row.late = False
-        if not row.tried:
-            row.options = self._closed(row.options, row.ended, self.sequences[row.sequence_id], row.entered)
+        """It is as if it had not been claimed; what is tried again keeps its time."""
+        if row.tried:
+            return
+        options = self._closed(row.options, row.ended, self.sequences[row.sequence_id], row.entered)
+        if options != row.options:  # it may follow what was published meanwhile
+            row.spared, row.options = self._spared(row), options
 
     def _withhold(self, row: Row, held: Held) -> None:
         """Enrollment is told, unless what was looked at is not the newest any more."""
@@ -122,6 +124,7 @@ class Sends(DeliveryState):
         assert opens > now, f"{held} waits for its window, which is open"
         self.waits_for_windows += 1
         if self._is_newest(row):
+            row.late = False
             row.opens = ActiveClock(self.gates[row.sequence_id].clock.pauses).at(opens)
 
     def _is_newest(self, row: Row) -> bool:

@@ -36,6 +36,18 @@ class Ask:
 
 
 @dataclass
+class Away:
+    """A contact that a pause has kept out of a sequence."""
+
+    epoch: int | None
+    """Of the pause whose end it waits for."""
+    asked: bool = False
+    """A resume has asked it again, and the answer is still to come."""
+    certain: bool = True
+    """At no moment since has it been in already, or not qualified any more: it may not have been passed over."""
+
+
+@dataclass
 class Tally:
     """What became of an import."""
 
@@ -58,6 +70,8 @@ class EnrollmentState:
     """In the order in which they entered."""
     blocks: set[tuple[str, str]] = field(default_factory=set)
     asks: list[Ask] = field(default_factory=list)
+    away: dict[tuple[str, str], Away] = field(default_factory=dict)
+    """By sequence and contact."""
     tallies: dict[str, Tally] = field(default_factory=dict)
     owed: list[tuple[Any, ...]] = field(default_factory=list)
     """What must be said by the end of this step, in any order."""

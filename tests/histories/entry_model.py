@@ -7,7 +7,7 @@ from typing import Any
 from messaging import derive
 from sluice_contracts.base import parse_timestamp
 
-from tests.histories.enrollment_state import Ask, Enrollment, EnrollmentState
+from tests.histories.enrollment_state import Ask, Away, Enrollment, EnrollmentState
 from tests.pump.topics import Record
 
 WAIT = "wait"
@@ -15,23 +15,9 @@ PATIENCE = timedelta(seconds=10)
 
 
 @dataclass
-class Away:
-    """A contact that a pause has kept out of a sequence."""
-
-    epoch: int | None
-    """Of the pause whose end it waits for."""
-    asked: bool = False
-    """A resume has asked it again, and the answer is still to come."""
-    certain: bool = True
-    """At no moment since has it been in already, or not qualified any more: it may not have been passed over."""
-
-
-@dataclass
 class Entry(EnrollmentState):
     """All entries."""
 
-    away: dict[tuple[str, str], Away] = field(default_factory=dict)
-    """By sequence and contact."""
     closed_at: dict[str, datetime] = field(default_factory=dict)
 
     def verdict(self, ask: Ask, now: datetime) -> str:

@@ -1,11 +1,12 @@
 """What ends an enrollment early: a removal, an opt-out, a reply, a condition on the contact."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from sluice_contracts.base import parse_timestamp
 
-from tests.histories.enrollment_state import Ask, Enrollment, EnrollmentState
+from tests.histories.enrollment_state import Enrollment, EnrollmentState
 
 
 class Met(NamedTuple):
@@ -38,10 +39,10 @@ class Leaving(EnrollmentState):
                 return bool(one == sequence_id)
             return campaign is None or self._campaign(one) == campaign
 
-        def refuses(ask: Ask) -> bool:
-            state = self.sequences.get(ask.sequence_id)
-            unknown = state is None or state.get("version") is None or ask.sequence_id in self.deleted
-            return (campaign is not None and unknown) or covers(ask.sequence_id)
+        def refuses(one: str) -> bool:
+            state = self.sequences.get(one)
+            unknown = state is None or state.get("version") is None or one in self.deleted
+            return (campaign is not None and unknown) or covers(one)
 
         live = [one for one in self._live(contact_id) if covers(one.sequence_id)]
         self._end(live, "removed", allow_reentry=again)
@@ -55,9 +56,11 @@ class Leaving(EnrollmentState):
         self.owed.append(("ContactRemoved", contact_id, ids))
         self.answers[command] = ("accepted", {"removed": ids})
         self._refuse_waiting(contact_id, refuses)
+        for pair in [pair for pair in self.away if pair[1] == contact_id and refuses(pair[0])]:
+            del self.away[pair]  # whom a pause has kept out is not asked again
 
-    def _refuse_waiting(self, contact_id: str, refuses: Any) -> None:
-        for ask in [ask for ask in self.asks if ask.contact_id == contact_id and refuses(ask)]:
+    def _refuse_waiting(self, contact_id: str, refuses: Callable[[str], bool]) -> None:
+        for ask in [ask for ask in self.asks if ask.contact_id == contact_id and refuses(ask.sequence_id)]:
             self.asks.remove(ask)
             self.owed.append(("EnrollmentRefused", ask.command, ask.contact_id, "removed"))
             self._settle(ask, "removed")

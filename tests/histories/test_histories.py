@@ -95,7 +95,7 @@ async def nothing(*_: Any) -> dict[str, Any]:
             entry,
             "may_enter_again",
             lambda been, _: been is not Been.LIVE,
-            "should be already_enrolled|was refused and has not asked",
+            "should be already_enrolled|(was refused|entered) and has not asked",
         ),
         (conditions, "stop_changed", nothing, "did not say .*EnrollmentStopped"),
         (contents, "opens_at", lambda *_, **__: None, "outside its window"),
