@@ -6,7 +6,7 @@ adds is not allowed. How much it may do is bounded: in the length of what it pri
 by what stands in them), in the size of one expression and of what it keeps.
 """
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 from jinja2 import ChainableUndefined, Template, TemplateSyntaxError, meta, nodes
@@ -15,7 +15,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS
 from jinja2.utils import pass_context
 
-from templates.filters import FILTERS, BrokenRule, printed
+from templates.filters import FILTERS, TEXT_CHARACTERS_MAX, BrokenRule, printed
+from templates.plain import Part, fill_in, parts_of
 
 SOURCE_CHARACTERS_MAX: Final = 64 * 1024
 EXPRESSION_NODES_MAX: Final = 100
@@ -25,7 +26,6 @@ LOOP_WORK_MAX: Final = 50_000
 """Turns of all loops of one rendering, each weighed by the number of nodes in its body."""
 RANGE_MAX: Final = 1_000
 NUMBER_MAX: Final = 10**18
-TEXT_CHARACTERS_MAX: Final = 64 * 1024
 
 _TESTS: Final = (
     "defined",
@@ -105,7 +105,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """The same few for every template: Jinja2's chain of maps costs more, per message, than a short text."""
         return self.globals
 
-    def compile_text(self, source: str) -> Template:
+    def compile_text(self, source: str) -> Template | Sequence[Part]:
         """Check and compile; BrokenRule where a rule is broken."""
         if len(source) > SOURCE_CHARACTERS_MAX:
             raise BrokenRule(f"must have at most {SOURCE_CHARACTERS_MAX} characters")
@@ -114,7 +114,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             _Inspection().inspect(tree)
             if meta.find_undeclared_variables(tree) - {"contact", "range"}:
                 raise BrokenRule("knows nothing but contact: write {{ contact.first_name }}")
-            return self.from_string(_bounded(tree, self))
+            return parts_of(tree) or self.from_string(_bounded(tree, self))
         except TemplateSyntaxError as error:
             raise BrokenRule(f"is not a valid template (line {error.lineno})") from None
         except BrokenRule:
@@ -123,8 +123,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
             # A nesting too deep, a number too long: whatever the parser or Python's compiler stumbles over.
             raise BrokenRule("is not a valid template") from None
 
-    def render_text(self, template: Template, contact: Mapping[str, Any]) -> str:
+    def render_text(self, template: Template | Sequence[Part], contact: Mapping[str, Any]) -> str:
         """Render; BrokenRule where it cannot be done for this contact."""
+        if not isinstance(template, Template):
+            return fill_in(template, contact, escape_html=bool(self.autoescape))
         chunks: list[str] = []
         left = TEXT_CHARACTERS_MAX
         try:
