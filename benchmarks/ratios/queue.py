@@ -12,9 +12,10 @@ from chassis.pool import Conn
 from delivery.store import claiming
 from devstack.stack import Stack
 from rich.console import Console
+from testkit.database import vouched
 
 from benchmarks import machine, raw, workload
-from benchmarks.arena import database, until
+from benchmarks.arena import admin_url, database, until
 from benchmarks.figures import Figure, Measured, Round, ratio
 from benchmarks.sending import WORK_SECONDS_MAX, Sending
 
@@ -93,7 +94,12 @@ async def _sent(sending: Sending) -> float:
 async def _claims(stack: Stack, console: Console, rounds: int) -> list[Round]:
     """The same claims of what is due in two databases of one server; what is claimed is rolled back."""
     measured: list[Round] = []
-    async with database(stack, schema="delivery") as large, database(stack, raw.DATABASE, schema="delivery") as small:
+    async with (
+        database(stack, schema="delivery") as large,
+        database(stack, raw.DATABASE, schema="delivery") as small,
+        vouched(admin_url(stack, "sluice"), "delivery"),
+        vouched(admin_url(stack, raw.DATABASE), "delivery"),
+    ):
         for conn, count in ((large, MANY), (small, FEW)):
             sending = Sending(stack, conn, workload.contact_ids(DUE))
             async with sending.prepared():
