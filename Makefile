@@ -41,6 +41,10 @@ bench-halts: venv ## what leaves after a receipt, over 1,000,000 halts while sen
 bench-soak: venv ## an hour at full load: throughput and the size of what is emptied, at the end and at first
 	@$(RUN) -m benchmarks.bench --only R15 $(ARGS)
 
+.PHONY: bench-profile
+bench-profile: venv ## where a sender and a reader at full load spend their time, as flame graphs
+	@$(RUN) -m benchmarks.profiles $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: venv ## PGQueuer, Procrastinate, River and Celery at the same work, in turns with our senders
 	@$(RUN) -m benchmarks.peers $(ARGS)
