@@ -33,6 +33,18 @@ down: venv ## stop the local stack; the data stay
 bench: venv ## the figures by which Sluice is measured, each a ratio in one run; ARGS="--only R1"
 	@$(RUN) -m benchmarks.bench $(ARGS)
 
+.PHONY: bench-halts
+bench-halts: venv ## what leaves after a receipt, over 1,000,000 halts while senders and Postgres break
+	@$(RUN) -m benchmarks.bench --only R13 $(ARGS)
+
+.PHONY: bench-soak
+bench-soak: venv ## an hour at full load: throughput and the size of what is emptied, at the end and at first
+	@$(RUN) -m benchmarks.bench --only R15 $(ARGS)
+
+.PHONY: bench-profile
+bench-profile: venv ## where a sender and a reader at full load spend their time, as flame graphs
+	@$(RUN) -m benchmarks.profiles $(ARGS)
+
 .PHONY: bench-peers
 bench-peers: venv ## PGQueuer, Procrastinate, River and Celery at the same work, in turns with our senders
 	@$(RUN) -m benchmarks.peers $(ARGS)

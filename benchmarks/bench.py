@@ -14,21 +14,52 @@ from rich.table import Table
 from benchmarks import figures, machine
 from benchmarks.arena import run
 from benchmarks.figures import Measured
-from benchmarks.ratios import channels, delivery, idle, imports, messaging, pause, queue, receipts
+from benchmarks.ratios import (
+    channels,
+    delivery,
+    duplicates,
+    halts,
+    idle,
+    imports,
+    messaging,
+    pause,
+    queue,
+    receipts,
+    recovery,
+    soak,
+    telemetry,
+)
 
-MODULES: Final[tuple[ModuleType, ...]] = (delivery, channels, messaging, imports, queue, pause, receipts, idle)
+MODULES: Final[tuple[ModuleType, ...]] = (
+    delivery,
+    channels,
+    messaging,
+    imports,
+    queue,
+    pause,
+    receipts,
+    recovery,
+    duplicates,
+    idle,
+    telemetry,
+)
+LONG: Final[tuple[ModuleType, ...]] = (halts, soak)
+"""Measured only where they are asked for by name."""
 ROUNDS: Final = 5
 EXAMPLES: Final = """
 examples:
-  make bench                                   everything; 5 rounds
+  make bench                                   everything but R13 and R15; 5 rounds
   make bench ARGS="--only R1 --rounds 3"       one figure
+  make bench-halts ARGS="--halts 50000"        R13, a run
+  make bench-soak ARGS="--seconds 600"         R15, a run
   make bench ARGS="--show"                     the table of what was measured last
 """
 
 
 def main() -> int:
     """0 where every figure reaches what it must, 1 where one does not, 2 where an argument is wrong."""
-    names = [figure.name for module in MODULES for figure in module.FIGURES]
+    usual = [figure.name for module in MODULES for figure in module.FIGURES]
+    names = usual + [figure.name for module in LONG for figure in module.FIGURES]
     parser = argparse.ArgumentParser(
         prog="make bench ARGS=…",
         description=__doc__,
@@ -37,19 +68,24 @@ def main() -> int:
     )
     parser.add_argument("--only", metavar="R1,R5", help="these figures and those measured together with them")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"turns of each pair ({ROUNDS})")
+    parser.add_argument("--halts", type=int, default=halts.HALTS, metavar="N", help=f"of R13 ({halts.HALTS:,})")
+    parser.add_argument(
+        "--seconds", type=float, default=soak.SECONDS, metavar="S", help=f"of R15 ({soak.SECONDS:,.0f})"
+    )
     parser.add_argument("--show", action="store_true", help="print the table, measure nothing")
     asked = parser.parse_args()
-    only = asked.only.split(",") if asked.only else names
+    only = asked.only.split(",") if asked.only else usual
     if unknown := sorted(set(only) - set(names)):
         parser.error(f"there is no figure {', '.join(unknown)}: there are {', '.join(names)}")
-    if asked.rounds < 1:
-        parser.error("--rounds must be at least 1")
+    if min(asked.rounds, asked.halts, asked.seconds) < 1:
+        parser.error("--rounds, --halts and --seconds must be at least 1")
     console = Console(highlight=False, soft_wrap=True)
     code = 0
     if not asked.show:
-        for module in MODULES:
+        amounts = {halts: {"halts": asked.halts}, soak: {"seconds": asked.seconds}}
+        for module in (*MODULES, *LONG):
             if {figure.name for figure in module.FIGURES} & set(only):
-                code = max(code, _measure(module, console, asked.rounds))
+                code = max(code, _measure(module, console, asked.rounds, **amounts.get(module, {})))
     measured = figures.kept(names)
     if not measured:
         if asked.show:
@@ -61,13 +97,13 @@ def main() -> int:
     return max(code, 0 if all(one.holds for one in measured) else 1)
 
 
-def _measure(module: ModuleType, console: Console, rounds: int) -> int:
+def _measure(module: ModuleType, console: Console, rounds: int, **amounts: float) -> int:
     began = monotonic()
     what = ", ".join(f"{figure.name} ({figure.title})" for figure in module.FIGURES)
     console.print(f"\n[bold]{what}[/bold]")
 
     async def measured(stack: Stack) -> bool:
-        for one in await module.measure(stack, console, rounds):
+        for one in await module.measure(stack, console, rounds, **amounts):
             figures.keep(one)
         return True
 

@@ -61,7 +61,7 @@ select first, first + ($2::int - 1) * make_interval(secs => $6) from clock
 _BOOK: Final = "insert into delivery.books_delta (sequence_id, planned, pending) values ($1, $2, $2)"
 
 
-async def by_insert(conn: Conn, counts: Mapping[str, int], *, console: Console) -> None:
+async def by_insert(conn: Conn, counts: Mapping[str, int], *, console: Console, lane: str = LANE) -> None:
     """Insert the rows of so many entries into each sequence, which is published, as the superuser."""
     console.print("[bold]Filling: the rows are inserted straight into the services' tables[/bold]")
     for sequence_id, count in counts.items():
@@ -69,7 +69,7 @@ async def by_insert(conn: Conn, counts: Mapping[str, int], *, console: Console) 
             await conn.execute(statement, sequence_id, count)
             console.print(f"  {sequence_id}: {count:,} rows in {TABLES[number - 1]}")
         async with conn.transaction():
-            await conn.execute(_QUEUE, sequence_id, count, FIRST_STEP, LANE)
+            await conn.execute(_QUEUE, sequence_id, count, FIRST_STEP, lane)
             await conn.execute(_BOOK, sequence_id, count)
         console.print(f"  {sequence_id}: {count:,} rows in delivery.pending")
 

@@ -72,6 +72,8 @@ class Sending:
     sequences: Sequence[str] = ("bench-1",)
     processes: int = 2
     env: Mapping[str, str] = field(default_factory=lambda: NULL_CHANNELS)
+    log: int | None = None
+    """Where log lines go: `asyncio.subprocess.DEVNULL`; None: to the terminal."""
 
     @asynccontextmanager
     async def prepared(self) -> AsyncIterator[None]:
@@ -130,7 +132,7 @@ class Sending:
             **self.env,
         }
         argv = (sys.executable, "-m", "delivery", "send")
-        running = [await asyncio.create_subprocess_exec(*argv, env=env) for _ in range(self.processes)]
+        running = [await asyncio.create_subprocess_exec(*argv, env=env, stdout=self.log) for _ in range(self.processes)]
         try:
 
             async def serving() -> bool:

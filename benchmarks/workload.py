@@ -60,11 +60,16 @@ async def publish(sluice: Sluice, conn: Conn, sequence_id: str, definition: dict
     """Publish the sequence, and wait until everybody has heard of it."""
     await sluice.save(sequence_id, definition)
     await sluice.publish(sequence_id)
+    await heard(conn, sequence_id)
 
-    async def heard() -> bool:
+
+async def heard(conn: Conn, sequence_id: str) -> None:
+    """Wait until everybody has heard that the sequence is published."""
+
+    async def active() -> bool:
         return bool(await conn.fetchval(_GATE_OPEN, sequence_id)) and bool(await conn.fetchval(_ACTIVE, sequence_id))
 
-    await until(f"{sequence_id} is published everywhere", heard, seconds_max=30)
+    await until(f"{sequence_id} is published everywhere", active, seconds_max=30)
 
 
 async def write_contacts(sluice: Sluice, conn: Conn, ids: Sequence[str], *, seconds_max: float) -> None:
@@ -110,12 +115,13 @@ async def enroll(sluice: Sluice, sequence_id: str, ids: Sequence[str], *, told: 
             places.release()
 
     async with asyncio.TaskGroup() as group:
-        for number, chunk in enumerate(_chunks(ids)):
+        for number, chunk in enumerate(chunks(ids)):
             await places.acquire()
             group.create_task(send(number, chunk))
     return entered
 
 
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Shares of one command each."""
     for start in range(0, len(ids), CHUNK_CONTACTS):
         yield ids[start : start + CHUNK_CONTACTS]

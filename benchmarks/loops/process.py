@@ -1,9 +1,11 @@
 """Starts a program of a benchmark, and reads the one line that it prints."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -24,10 +26,12 @@ def say(**figures: Any) -> None:
 
 
 @asynccontextmanager
-async def program(name: str, settings: Mapping[str, Any]) -> AsyncIterator["asyncio.subprocess.Process"]:
-    """It runs while the block does, and is ended with it."""
+async def program(
+    name: str, settings: Mapping[str, Any], *, env: Mapping[str, str] = MappingProxyType({})
+) -> AsyncIterator["asyncio.subprocess.Process"]:
+    """It runs while the block does, and is ended with it; `env` is added to its environment."""
     argv = (sys.executable, "-m", f"benchmarks.{name}", orjson.dumps(settings).decode())
-    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, env=os.environ | env)
     try:
         yield process
     finally:

@@ -1,6 +1,8 @@
 """R7, R8, R9: reading a topic into rows, beside a raw loop and a usual handler; the relay, beside a raw producer."""
 
 import asyncio
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from chassis.clock import monotonic, new_id
@@ -66,7 +68,7 @@ class Bench:
         self._stack = stack
         self._conn = conn
 
-    async def write(self, prepared: list[raw.Prepared]) -> None:
+    async def write(self, prepared: list[raw.Prepared], *, kept: bool = True) -> None:
         """Put the events on the topic, and keep them as the rows of an outbox."""
         async with Sluice(self._stack.addresses.kafka) as sluice:
             flying = [
@@ -74,13 +76,14 @@ class Bench:
                 for row in prepared
             ]
             await asyncio.gather(*flying)
-        await self._fill(prepared)
-        await self._conn.execute(_KEEP)
+        if kept:
+            await self._fill(prepared)
+            await self._conn.execute(_KEEP)
 
-    async def consumed(self, name: str, count: int) -> float:
+    async def consumed(self, name: str, count: int, *, env: Mapping[str, str] = MappingProxyType({})) -> float:
         """Events a second, from the first row to the last."""
         await self._conn.execute(rows.EMPTY)
-        async with program(name, self._settings()):
+        async with program(name, self.settings(), env=env):
 
             async def written() -> bool:
                 return int(await self._conn.fetchval(rows.COUNT)) >= count
@@ -92,7 +95,7 @@ class Bench:
     async def relayed(self, prepared: list[raw.Prepared]) -> float:
         """Records a second, from the wake-up to an outbox that is empty."""
         await self._conn.execute(rows.EMPTY)
-        async with program("ours.relay", self._settings()):
+        async with program("ours.relay", self.settings()):
             await self._fill(prepared[:1])
             await until("the relay is ready", self._published, seconds_max=SECONDS_MAX, poll_seconds=0.01)
             await self._fill(prepared)
@@ -103,7 +106,7 @@ class Bench:
 
     async def produced(self) -> float:
         """Records a second of the raw producer."""
-        async with program("loops.produce", self._settings() | {"table": "public.bench_outbox"}) as process:
+        async with program("loops.produce", self.settings() | {"table": "public.bench_outbox"}) as process:
             said = await heard(process)
         return float(said["rows"] / said["seconds"])
 
@@ -114,7 +117,8 @@ class Bench:
     async def _published(self) -> bool:
         return not await self._conn.fetchval(_LEFT)
 
-    def _settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
+        """What each program is started with."""
         return {
             "database": self._stack.addresses.postgres_admin_url.rsplit("/", 1)[0] + "/sluice",
             "kafka": self._stack.addresses.kafka,

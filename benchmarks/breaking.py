@@ -1,0 +1,86 @@
+"""Five things that break under load: senders killed or frozen, Postgres or Kafka restarted, connections cut."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from chassis.clock import monotonic, sleep
+from devstack.errors import StackError
+from devstack.stack import Stack
+
+from benchmarks.arena import BenchmarkFailed, database
+
+SENDERS: Final = ("sender-1", "sender-2")
+LEASE_SECONDS: Final = 5.0
+SETTINGS: Final[Mapping[str, str]] = {
+    "SLUICE_LEASE_SECONDS_MAX": str(LEASE_SECONDS),
+    "SLUICE_LEASE_MARGIN_SECONDS": "0.5",
+    "SLUICE_SEND_SECONDS_MAX": "2",
+    "SLUICE_UNKNOWN_WAIT_SECONDS": "1",
+}
+"""Shorter leases than in production, in the same proportions, as in `make faults`: a scene waits for them."""
+FROZEN_SECONDS: Final = LEASE_SECONDS + 2.0
+"""Longer than a lease, shorter than a supervisor's patience."""
+READY_SECONDS_MAX: Final = 120.0
+REST_SECONDS: Final = 1.0
+
+_CUT: Final = """
+select pg_terminate_backend(pid) from pg_stat_activity
+where application_name in ('delivery-send', 'delivery-plan', 'enrollment', 'sequences', 'console')
+"""
+
+
+async def kill_senders(stack: Stack) -> None:
+    """kill -9 of all."""
+    await asyncio.gather(*(_signal(stack, name, signal.SIGKILL) for name in SENDERS))
+
+
+async def freeze_senders(stack: Stack) -> None:
+    """SIGSTOP of all, beyond their leases, and SIGCONT."""
+    await asyncio.gather(*(_signal(stack, name, signal.SIGSTOP) for name in SENDERS))
+    await sleep(FROZEN_SECONDS)
+    await asyncio.gather(*(_signal(stack, name, signal.SIGCONT) for name in SENDERS))
+
+
+async def restart_postgres(stack: Stack) -> None:
+    """A fast shutdown, and back."""
+    await _signal(stack, "postgres", signal.SIGINT)
+    await sleep(REST_SECONDS)
+
+
+async def restart_kafka(stack: Stack) -> None:
+    """Stopped in order, and back."""
+    await _signal(stack, "kafka", signal.SIGTERM)
+    await sleep(REST_SECONDS)
+
+
+async def cut_connections(stack: Stack) -> None:
+    """Every session of a service with the database is ended."""
+    async with database(stack) as conn:
+        await conn.execute(_CUT)
+
+
+SCENES: Final[Mapping[str, Callable[[Stack], Awaitable[None]]]] = {
+    "kill -9 of the senders": kill_senders,
+    "Postgres restarted": restart_postgres,
+    "Kafka restarted": restart_kafka,
+    "senders frozen beyond their leases": freeze_senders,
+    "connections to Postgres cut": cut_connections,
+}
+
+
+async def ready(stack: Stack) -> None:
+    """Wait until every process is there again."""
+    deadline = monotonic() + READY_SECONDS_MAX
+    while left := [one.name for one in await asyncio.to_thread(stack.processes) if one.state != "ready"]:
+        if monotonic() > deadline:
+            raise BenchmarkFailed(f"not ready again within {READY_SECONDS_MAX:.0f} s: {', '.join(left)}")
+        await sleep(0.1)
+
+
+async def _signal(stack: Stack, name: str, number: int) -> None:
+    """Who is not there just now is passed over."""
+    with suppress(StackError):
+        await asyncio.to_thread(stack.kill, name, number)

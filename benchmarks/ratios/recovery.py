@@ -1,0 +1,108 @@
+"""R16: what five faults leave behind: throughput after them beside before, and messages that are lost."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+from chassis.clock import sleep
+from chassis.pool import Conn
+from devstack.stack import Stack
+from rich.console import Console
+from sluice import Sluice
+from sluice_contracts import topics
+
+from benchmarks import breaking, counting, filling, machine, workload
+from benchmarks.arena import database, scale, until
+from benchmarks.figures import Figure, Measured, Round, ratio
+
+SERVICES: Final = True
+ENV: Final = breaking.SETTINGS
+MESSAGES: Final = 30_000
+SECONDS_MAX: Final = 300.0
+FIGURES: Final = (
+    Figure("R16", "throughput after five faults ÷ before", 0.95, 1.0),
+    Figure("R16b", "messages lost in them", 0, 0, "less"),
+)
+DEFINITION: Final[dict[str, Any]] = {
+    "name": "Benchmark",
+    "steps": [
+        {
+            "step_id": workload.FIRST_STEP,
+            "after": "0s",
+            "message": {"channel": "webhook", "url": "https://crm.example/hook", "json": {"id": "{{ contact.id }}"}},
+        }
+    ],
+}
+LANE: Final = "webhook:"
+"""A key is honoured there: what a killed sender had in hand is sent again, and not assumed to be sent."""
+
+_SENT: Final = "select count(*) from delivery.message where sequence_id = $1 and outcome = 'sent'"
+_LAST: Final = "select max(ended_at) from delivery.message where sequence_id = $1"
+_ALL_SENT: Final = "select count(distinct message_id) from delivery.message where outcome = 'sent'"
+
+
+async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
+    """Each round: one batch in peace, one in each scene, one in peace; every batch until it is sent and published."""
+    measured: list[Round] = []
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that Kafka is away is what is asked for
+    batches = 0
+    async with database(stack) as conn:
+        about = await machine.described(conn)
+    await scale(stack, len(breaking.SENDERS))
+    async with Sluice(stack.addresses.kafka) as sluice:
+        await _batch(stack, sluice, "bench-0", None)  # to warm up
+        for _ in range(rounds):
+            rates = []
+            for scene in (None, *breaking.SCENES, None):
+                fault = partial(breaking.SCENES[scene], stack) if scene is not None else None
+                batches += 1
+                rate = await _batch(stack, sluice, f"bench-{batches}", fault)
+                console.print(f"  R16: {rate:,.0f} messages/s, {scene or 'nothing broken'}")
+                if scene is None:
+                    rates.append(rate)
+            measured.append(ratio(rates[1], rates[0]))
+        published = await counting.records_of(sluice, topics.DELIVERY_EVENTS, "MessageSent.v1")
+    async with database(stack) as conn:
+        sent = int(await conn.fetchval(_ALL_SENT))
+    planned = (1 + batches) * MESSAGES
+    lost = planned - min(sent, published)
+    console.print(f"  R16b: {planned:,} planned, {sent:,} in the history, {published:,} published")
+    settings = {"messages": MESSAGES, "senders": len(breaking.SENDERS), "scenes": list(breaking.SCENES)}
+    return [
+        Measured(FIGURES[0], measured, "messages a second", about, settings),
+        Measured(FIGURES[1], [Round(lost, sent, planned)], "messages sent, planned", about, settings),
+    ]
+
+
+async def _batch(stack: Stack, sluice: Sluice, sequence_id: str, fault: Callable[[], Awaitable[None]] | None) -> float:
+    """Messages a second from the resume to the last one booked; `fault` strikes when a third of them is sent."""
+    async with database(stack) as conn:
+        await workload.publish(sluice, conn, sequence_id, DEFINITION)
+        await sluice.pause(sequence_id, wait="stopped")
+        await filling.by_insert(conn, {sequence_id: MESSAGES}, console=Console(quiet=True), lane=LANE)
+        await filling.settle(conn)
+        resumed_at = await conn.fetchval("select clock_timestamp()")
+        await sluice.resume(sequence_id)
+        if fault is not None:
+            await _until_sent(conn, sequence_id, MESSAGES // 3)
+    if fault is not None:
+        await fault()
+        await sleep(breaking.REST_SECONDS)  # who was killed is no longer called ready
+        await breaking.ready(stack)
+    async with database(stack) as conn:
+        await _until_sent(conn, sequence_id, MESSAGES)
+        last = await conn.fetchval(_LAST, sequence_id)
+
+        async def published() -> bool:
+            return await counting.unpublished(conn) == 0
+
+        await until("everything is published", published, seconds_max=SECONDS_MAX)
+    return MESSAGES / float((last - resumed_at).total_seconds())
+
+
+async def _until_sent(conn: Conn, sequence_id: str, count: int) -> None:
+    async def sent() -> bool:
+        return int(await conn.fetchval(_SENT, sequence_id)) >= count
+
+    await until(f"{count:,} messages of {sequence_id} are sent", sent, seconds_max=SECONDS_MAX)

@@ -1,0 +1,56 @@
+"""R20: what metrics, heartbeats, log lines and the checking of messages cost a sender and a reader."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from chassis.clock import utc_now
+from devstack.stack import Stack
+from rich.console import Console
+
+from benchmarks import inject, machine, raw, workload
+from benchmarks.arena import database
+from benchmarks.figures import Figure, Measured, Round, ratio
+from benchmarks.ratios import rows
+from benchmarks.ratios.messaging import Bench
+from benchmarks.sending import NULL_CHANNELS, Sending
+
+MESSAGES: Final = 50_000
+EVENTS: Final = 200_000
+ON: Final = {"SLUICE_LOG_LEVEL": "info"}
+OFF: Final = {"SLUICE_LOG_LEVEL": "error", **inject.env("bare")}
+FIGURES: Final = (
+    Figure("R20", "sends with telemetry and validation ÷ without", 0.85, 0.95),
+    Figure("R20b", "events read with telemetry and validation ÷ without", 0.85, 0.95),
+)
+
+
+async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
+    """In turns. `inject.bare` leaves it out, in the process, before anything of it runs."""
+    taken: dict[str, list[Round]] = {figure.name: [] for figure in FIGURES}
+    prepared = await asyncio.to_thread(raw.prepared, workload.contact_ids(EVENTS))
+    async with database(stack) as conn:
+        about = await machine.described(conn)
+        await conn.execute(rows.TABLE)
+        await conn.execute(rows.GRANT)
+        bench = Bench(stack, conn)
+        await bench.write(prepared, kept=False)
+        whole = Sending(
+            stack, conn, workload.contact_ids(MESSAGES), env=NULL_CHANNELS | ON, log=asyncio.subprocess.DEVNULL
+        )
+        bare = replace(whole, env=NULL_CHANNELS | OFF)
+        for _ in range(rounds):
+            without, taken_off = await _sent(bare), await bench.consumed("ours.consume", EVENTS, env=OFF)
+            taken["R20"].append(ratio(await _sent(whole), without))
+            taken["R20b"].append(ratio(await bench.consumed("ours.consume", EVENTS, env=ON), taken_off))
+            for name, measured in taken.items():
+                console.print(f"  {name}: {measured[-1].ours:,.0f}/s, without {measured[-1].other:,.0f}")
+    settings = {"messages": MESSAGES, "events": EVENTS, "processes": whole.processes}
+    return [Measured(figure, taken[figure.name], "messages or events a second", about, settings) for figure in FIGURES]
+
+
+async def _sent(sending: Sending) -> float:
+    async with sending.prepared():
+        await sending.fill(due=utc_now() - timedelta(minutes=1))
+        return await sending.send_all()
