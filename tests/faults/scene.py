@@ -122,6 +122,7 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             ended=ended,
             frozen=tuple(stage.frozen),
             deaf=tuple(stage.deaf),
+            put_backs=tuple(stage.put_backs),
             sink_lag_seconds=scene.sink_lag_seconds,
             booking_lag_seconds=scene.booking_lag_seconds,
             sizes={table: (before[table], after[table]) for table in before},

@@ -23,7 +23,8 @@ from devstack.identity import ProcessId
 from devstack.ports import Ports
 from devstack.stack import Stack, StackError
 from messaging import topics as provisioning
-from testkit.checker.history import Span
+from testkit import put_back
+from testkit.checker.history import PutBack, Span
 from testkit.database import sluice_url
 from testkit.proxy import Network
 
@@ -61,7 +62,7 @@ LINKS: Final = ("kafka", "postgres-sequences", "postgres-enrollment", "postgres-
 
 @dataclass
 class Stage:
-    """What scenes break. `frozen` and `deaf` are what the checker must know of it."""
+    """What scenes break. `frozen`, `deaf` and `put_backs` are what the checker must know of it."""
 
     stack: Stack
     network: Network
@@ -71,6 +72,7 @@ class Stage:
     """Through its proxy: what definitions name."""
     frozen: list[Span] = field(default_factory=list)
     deaf: list[Span] = field(default_factory=list)
+    put_backs: list[PutBack] = field(default_factory=list)
     planted: str | None = None
     told: list[str] = field(default_factory=list)
     """What was done, for the report."""
@@ -170,6 +172,29 @@ class Stage:
                 raise StackError(f"not ready again after {READY_SECONDS_MAX:.0f} s: {', '.join(left)}")
             await sleep(0.1)
 
+    # -- databases
+
+    async def put_back(self, service: str, *, seconds: float) -> None:
+        """Lose what a service's database has taken in for so long; returns when its processes are ready again."""
+        admin_url = sluice_url(self.stack.addresses.postgres_admin_url)
+        taken_at = utc_now()
+        await put_back.take(admin_url, service)
+        try:
+            await sleep(seconds)
+            before = {one.name: one.pid for one in self.stack.processes()}
+            since = utc_now()
+            await put_back.put_back(self.stack, service)
+            until = utc_now()
+        finally:
+            await self.conn.execute(f"drop schema if exists {service}_copy cascade")
+        self.told.append(f"put {service} back by {(until - taken_at).total_seconds():.1f} s")
+        await self.ready(*(name for name in before if _service(name) == service), but=before)
+        noticed = f"select found_at, opened_at from {service}.put_back where found_at > $1 order by found_at"
+        found_at, opened_at = await self.conn.fetchrow(noticed, until) or (None, None)
+        if opened_at is not None:
+            self.told.append(f"open again after {(opened_at - until).total_seconds():.1f} s")
+        self.put_backs.append(PutBack(service, taken_at, since, until, found_at, opened_at))
+
     # -- clocks, sinks, the network
 
     def clocks(self, seconds: Mapping[str, float]) -> None:
@@ -223,12 +248,17 @@ class Stage:
         """Of the scene before."""
         self.frozen.clear()
         self.deaf.clear()
+        self.put_backs.clear()
         self.told.clear()
 
     def _put(self, name: str, value: Mapping[str, Any]) -> None:
         partial = self.folder / f".{name}"
         partial.write_bytes(orjson.dumps(value))
         partial.replace(self.folder / name)
+
+
+def _service(process: str) -> str:
+    return "delivery" if process.startswith(("delivery", "sender")) else process
 
 
 def _role(process: str) -> str:
