@@ -69,6 +69,7 @@ class Scene:
     rest_seconds_max: float = rest.REST_SECONDS_MAX
     small_disk: bool = False
     """It needs a database on a disk that can be filled."""
+    brokers: int = 1
     after: Fault | None = None
     """What is done when all is at rest, before it is judged."""
 
