@@ -74,11 +74,11 @@ async def run(scenes: Sequence[Scene], plants: Sequence[Planted], report: Report
     left: list[Scene | Planted] = [*scenes, *plants]
     starts_left = STARTS_MAX
     while left:
-        small_disk = _small_disk(left[0])
+        small_disk, brokers = needed = _needed(left[0])
         try:
-            async with staged(report.say, small_disk=small_disk) as stage:
+            async with staged(report.say, small_disk=small_disk, brokers=brokers) as stage:
                 starts_left = STARTS_MAX
-                while left and _small_disk(left[0]) == small_disk:
+                while left and _needed(left[0]) == needed:
                     if not await _one(left.pop(0), stage, report, seed=seed, kept=kept):
                         break
         except NoSmallDisk as reason:
@@ -91,8 +91,9 @@ async def run(scenes: Sequence[Scene], plants: Sequence[Planted], report: Report
                 return
 
 
-def _small_disk(what: Scene | Planted) -> bool:
-    return isinstance(what, Scene) and what.small_disk
+def _needed(what: Scene | Planted) -> tuple[bool, int]:
+    """What kind of stage: with a small disk, with how many brokers."""
+    return (what.small_disk, what.brokers) if isinstance(what, Scene) else (False, 1)
 
 
 async def _one(what: Scene | Planted, stage: Stage, report: Report, *, seed: int, kept: Path) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 from chassis.clock import sleep
 
 from tests.faults.scene import Outcome, Play, Scene, play
-from tests.faults.scenes import freezing, network, records, sinks
+from tests.faults.scenes import database, freezing, network, records, sinks
 from tests.faults.scenes.freezing import pause_all, resume_all
 from tests.faults.stage import Stage
 
@@ -131,5 +131,12 @@ PLANTED: Final = {
         Planted("bytes-dropped", "I9", "quarantine loses a byte", records.poisoned, load_seconds=9.0),
         Planted("definition-kept", "I10", "an erasure passes over a table", nothing, load_seconds=9.0),
         Planted("inbox-off", "I11", "what was handled is handled again", replayed_late),
+        Planted(
+            "put-back-unnoticed",
+            "I12",
+            "a service does not look beyond its outbox",
+            database.put_back("delivery"),
+            load_seconds=10.0,
+        ),
     )
 }

@@ -69,6 +69,7 @@ class Scene:
     rest_seconds_max: float = rest.REST_SECONDS_MAX
     small_disk: bool = False
     """It needs a database on a disk that can be filled."""
+    brokers: int = 1
     after: Fault | None = None
     """What is done when all is at rest, before it is judged."""
 
@@ -122,6 +123,7 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             ended=ended,
             frozen=tuple(stage.frozen),
             deaf=tuple(stage.deaf),
+            put_backs=tuple(stage.put_backs),
             sink_lag_seconds=scene.sink_lag_seconds,
             booking_lag_seconds=scene.booking_lag_seconds,
             sizes={table: (before[table], after[table]) for table in before},

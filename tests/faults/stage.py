@@ -23,7 +23,8 @@ from devstack.identity import ProcessId
 from devstack.ports import Ports
 from devstack.stack import Stack, StackError
 from messaging import topics as provisioning
-from testkit.checker.history import Span
+from testkit import put_back
+from testkit.checker.history import PutBack, Span
 from testkit.database import sluice_url
 from testkit.proxy import Network
 
@@ -61,7 +62,7 @@ LINKS: Final = ("kafka", "postgres-sequences", "postgres-enrollment", "postgres-
 
 @dataclass
 class Stage:
-    """What scenes break. `frozen` and `deaf` are what the checker must know of it."""
+    """What scenes break. `frozen`, `deaf` and `put_backs` are what the checker must know of it."""
 
     stack: Stack
     network: Network
@@ -71,6 +72,8 @@ class Stage:
     """Through its proxy: what definitions name."""
     frozen: list[Span] = field(default_factory=list)
     deaf: list[Span] = field(default_factory=list)
+    put_backs: list[PutBack] = field(default_factory=list)
+    links: tuple[str, ...] = LINKS
     planted: str | None = None
     told: list[str] = field(default_factory=list)
     """What was done, for the report."""
@@ -170,6 +173,29 @@ class Stage:
                 raise StackError(f"not ready again after {READY_SECONDS_MAX:.0f} s: {', '.join(left)}")
             await sleep(0.1)
 
+    # -- databases
+
+    async def put_back(self, service: str, *, seconds: float) -> None:
+        """Lose what a service's database has taken in for so long; returns when its processes are ready again."""
+        admin_url = sluice_url(self.stack.addresses.postgres_admin_url)
+        taken_at = utc_now()
+        await put_back.take(admin_url, service)
+        try:
+            await sleep(seconds)
+            before = {one.name: one.pid for one in self.stack.processes()}
+            since = utc_now()
+            await put_back.put_back(self.stack, service)
+            until = utc_now()
+        finally:
+            await self.conn.execute(f"drop schema if exists {service}_copy cascade")
+        self.told.append(f"put {service} back by {(until - taken_at).total_seconds():.1f} s")
+        await self.ready(*(name for name in before if _service(name) == service), but=before)
+        noticed = f"select found_at, opened_at from {service}.put_back where found_at > $1 order by found_at"
+        found_at, opened_at = await self.conn.fetchrow(noticed, until) or (None, None)
+        if opened_at is not None:
+            self.told.append(f"open again after {(opened_at - until).total_seconds():.1f} s")
+        self.put_backs.append(PutBack(service, taken_at, since, until, found_at, opened_at))
+
     # -- clocks, sinks, the network
 
     def clocks(self, seconds: Mapping[str, float]) -> None:
@@ -187,7 +213,7 @@ class Stage:
         """All faults off, and every process there."""
         for name in ("point", "clock"):
             (self.folder / name).unlink(missing_ok=True)
-        for link in LINKS:
+        for link in self.links:
             await self.network.set(link, "pass")
         for process in self.stack.processes():
             if process.id is not None and process.name != "supervisor":
@@ -223,12 +249,17 @@ class Stage:
         """Of the scene before."""
         self.frozen.clear()
         self.deaf.clear()
+        self.put_backs.clear()
         self.told.clear()
 
     def _put(self, name: str, value: Mapping[str, Any]) -> None:
         partial = self.folder / f".{name}"
         partial.write_bytes(orjson.dumps(value))
         partial.replace(self.folder / name)
+
+
+def _service(process: str) -> str:
+    return "delivery" if process.startswith(("delivery", "sender")) else process
 
 
 def _role(process: str) -> str:
@@ -238,24 +269,33 @@ def _role(process: str) -> str:
 
 
 @asynccontextmanager
-async def staged(say: Callable[[str], None] = lambda _: None, *, small_disk: bool = False) -> AsyncIterator[Stage]:
-    """The stack behind its proxies; all is gone at the end. `small_disk`: Postgres has one that can be filled."""
+async def staged(
+    say: Callable[[str], None] = lambda _: None, *, small_disk: bool = False, brokers: int = 1
+) -> AsyncIterator[Stage]:
+    """The stack behind its proxies; all is gone at the end.
+
+    `small_disk`: Postgres has one that can be filled. `brokers`: where there are three, no proxy stands before Kafka.
+    """
     root = Path(tempfile.mkdtemp(prefix="sluice-faults-"))
     folder = root / "injected"
     folder.mkdir()
-    stack = Stack.at(root)
+    stack = Stack.at(root, profile="local" if brokers == 1 else "production")
+    links = LINKS if brokers == 1 else LINKS[1:]
     network: Network | None = None
     conn: Connection | None = None
     try:
         if small_disk:
             _mount(stack.layout.postgres)
         stack.layout.prepare()
-        ports = {link: Ports(stack.layout)[f"through-{link}"] for link in LINKS}
+        ports = {link: Ports(stack.layout)[f"through-{link}"] for link in links}
         say("starting Kafka and Postgres")
-        await asyncio.to_thread(stack.start, services=False, prepare=False, attached=True, kafka_through=ports["kafka"])
+        through = ports.get("kafka")
+        await asyncio.to_thread(
+            stack.start, services=False, prepare=False, attached=True, kafka_through=through, brokers=brokers
+        )
         at = stack.addresses
         targets = _targets(stack)
-        network = await Network.start({link: (ports[link], targets[link]) for link in LINKS})
+        network = await Network.start({link: (ports[link], targets[link]) for link in links})
         conn = await asyncpg.connect(sluice_url(at.postgres_admin_url))
         say("starting the services")
         env = SETTINGS | {
@@ -264,8 +304,8 @@ async def staged(say: Callable[[str], None] = lambda _: None, *, small_disk: boo
             "SLUICE_FAULTS_WAYS": orjson.dumps(_ways(stack, ports)).decode(),
         }
         await asyncio.to_thread(stack.start, services=True, senders=SENDERS, env=env, without=UNUSED, attached=True)
-        await keep_everything(at.kafka)
-        yield Stage(stack, network, conn, folder, f"http://127.0.0.1:{ports['sink-http']}")
+        await keep_everything(at.kafka, profile=stack.profile)
+        yield Stage(stack, network, conn, folder, f"http://127.0.0.1:{ports['sink-http']}", links=links)
     finally:
         if conn is not None:
             with suppress(Exception):
@@ -299,9 +339,9 @@ def _unmount(folder: Path) -> None:
     subprocess.run(["umount", str(folder)], check=False)
 
 
-async def keep_everything(kafka: list[str]) -> None:
+async def keep_everything(kafka: list[str], *, profile: str = "local") -> None:
     """No topic forgets anything."""
-    specs = provisioning.load(ROOT / "deploy/kafka/topics.yaml", "local")
+    specs = provisioning.load(ROOT / "deploy/kafka/topics.yaml", profile)
     await provisioning.provision(kafka, [replace(one, config={**one.config, **KEPT}) for one in specs])
 
 
@@ -321,7 +361,7 @@ def _targets(stack: Stack) -> dict[str, int]:
 def _ways(stack: Stack, ports: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """From which port each process is led to which."""
     own = Ports(stack.layout)
-    ways: dict[str, dict[str, int]] = {"": {str(own["kafka"]): ports["kafka"]}}
+    ways: dict[str, dict[str, int]] = {"": {str(own["kafka"]): ports["kafka"]} if "kafka" in ports else {}}
     for role in ("sequences-run", "enrollment-run", "delivery-plan", "delivery-send", "delivery-receive"):
         ways[role] = {str(own["postgres"]): ports[f"postgres-{role.partition('-')[0]}"]}
     ways["delivery-send"][str(own["sink-smtp"])] = ports["sink-smtp"]

@@ -16,6 +16,8 @@ from devstack.errors import StackError, naming
 from devstack.layout import Layout, read_json, write_private
 from devstack.ports import Ports
 from devstack.progress import Recorded, Silent
+from devstack.stack import Stack
+from devstack.state import Wanted
 from jgo.config import GlobalSettings
 from typer.testing import CliRunner
 
@@ -185,6 +187,38 @@ def test_a_data_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: 
 
     with pytest.raises(StackError, match="belongs to somebody else: remove it"):
         Layout(tmp_path).prepare()
+
+
+def test_how_many_brokers_there_can_be_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="There can be one broker or 3, not 2"):
+        Stack.at(tmp_path).start(brokers=2)
+
+
+def test_a_stack_keeps_its_brokers(tmp_path: Path) -> None:
+    stack = Stack.at(tmp_path)
+    stack.layout.home.mkdir()
+    Wanted(generation=1, brokers=3).write(stack.layout)
+
+    with pytest.raises(StackError, match="This stack has 3 brokers and keeps them: reset it first"):
+        stack.start(brokers=1)
+    assert len(set(stack.addresses.kafka)) == 3
+
+
+def test_three_nodes_are_one_cluster(tmp_path: Path) -> None:
+    place = Layout(tmp_path)
+    place.prepare()
+    for node in (1, 2, 3):
+        data = place.kafka / ("data" if node == 1 else f"data-{node}")
+        data.mkdir()
+        (data / "meta.properties").touch()  # formatted
+
+        kafka.prepare(place, [], node=node, port=9000 + node, controllers={1: 91, 2: 92, 3: 93})
+
+    last = dict(line.split("=", 1) for line in (place.kafka / "server-3.properties").read_text().splitlines())
+    assert last["node.id"] == "3"
+    assert last["controller.quorum.voters"] == "1@127.0.0.1:91,2@127.0.0.1:92,3@127.0.0.1:93"
+    assert (last["default.replication.factor"], last["min.insync.replicas"]) == ("3", "2")
+    assert last["log.dirs"] == str(place.kafka / "data-3")
 
 
 def test_a_port_is_chosen_once_and_remembered(tmp_path: Path) -> None:

@@ -205,6 +205,16 @@ def _inbox_off() -> None:
     _put(inbox, "record", nothing)
 
 
+def _put_back_unnoticed() -> None:
+    """I12: who starts does not look at what was said beyond its outbox."""
+    from messaging.lookout import Lookout
+
+    async def beyond(*_: Any) -> None:
+        return None
+
+    _put(Lookout, "_beyond", beyond)
+
+
 def _put(owner: Any, name: str, value: Any) -> None:
     assert hasattr(owner, name), f"{owner} has no {name} any more: nothing would be broken"
     setattr(owner, name, value)
@@ -239,5 +249,6 @@ PLANTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], None]]]] = {
     "bytes-dropped": (READERS, _bytes_dropped),
     "definition-kept": (PLANNER, _definition_kept),
     "inbox-off": (("sequences-run", "enrollment-run"), _inbox_off),
+    "put-back-unnoticed": (PLANNER, _put_back_unnoticed),
 }
 """Which processes each is planted in."""

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from inspect import signature
 from typing import Any, Final
 
 import orjson
@@ -89,7 +90,7 @@ def _sender(role: str) -> None:
 
     _after(claiming, "claim", role, "before-claim-commit", when=bool)
     _before(Sender, "_take", role, "after-claim", when=lambda _self, rows, _from: bool(rows))
-    _before(Sender, "_end", role, "after-mail", when=lambda _self, _lane, row, _result: row.channel == "email")
+    _before(Sender, "_end", role, "after-mail", when=lambda _self, _lane, row, *_: row.channel == "email")
     _before(Sender, "_end", role, "after-send")
     _before(booker, "book", role, "before-result", when=lambda _conn, bookings: bool(bookings))
     _after(booker, "book", role, "after-result")
@@ -121,6 +122,8 @@ def _after(
 
 def _before(owner: Any, name: str, role: str, point: str, *, when: Callable[..., object] = lambda *_: True) -> None:
     kept: Callable[..., Any] = getattr(owner, name)
+    taken = (one for one in signature(kept).parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD)
+    signature(when).bind(*taken)  # or it would fail the process that it is for, in the middle
 
     @wraps(kept)
     def struck(*args: Any, **kwargs: Any) -> Any:

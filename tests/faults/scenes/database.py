@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,7 @@ from tests.faults.scene import Play, Scene
 from tests.faults.stage import Connection
 
 HELD_SECONDS: Final = 4.0
+LOST_SECONDS: Final = 4.0
 APPLICATIONS: Final = "('delivery-send', 'delivery-plan', 'enrollment', 'sequences', 'console')"
 
 
@@ -88,6 +90,15 @@ async def snapshot(play: Play) -> None:
         await sleep(9.0)
 
 
+def put_back(service: str) -> Callable[[Play], Awaitable[None]]:
+    """One service's database is at an earlier moment at once, and its processes start on it."""
+
+    async def fault(play: Play) -> None:
+        await play.stage.put_back(service, seconds=LOST_SECONDS)
+
+    return fault
+
+
 async def cancelled(play: Play) -> None:
     """Statements are cancelled as a time-out does it, in the middle."""
     for _ in range(12):
@@ -126,5 +137,14 @@ SCENES: Final = (
         booking_lag_seconds=3.0,
     ),
     Scene("old-snapshot", "a report holds a snapshot for the whole run", snapshot, load_seconds=11.0),
+    *(
+        Scene(
+            f"put-back-{service}",
+            f"the database of {service} is put back by {LOST_SECONDS:.0f} s, under load",
+            put_back(service),
+            load_seconds=12.0,
+        )
+        for service in ("sequences", "enrollment", "delivery")
+    ),
     Scene("disk-full", "the database's disk is full for 4 s", disk_full, load_seconds=12.0, small_disk=True),
 )

@@ -1,13 +1,12 @@
-"""One Kafka node (KRaft, broker and controller in one) from jars and a bundled Java runtime."""
+"""Kafka nodes (KRaft, broker and controller in one) from jars and a bundled Java runtime: one, or three."""
 
 from __future__ import annotations
 
 import base64
 import os
-import secrets
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -21,6 +20,7 @@ from devstack.ports import LOOPBACK
 
 FORMAT_SECONDS_MAX: Final = 120
 READY_SECONDS_MAX: Final = 3
+SESSION_MILLISECONDS: Final = 6_000
 
 JVM: Final = (
     "-Xmx512m",
@@ -85,6 +85,20 @@ num.io.threads=4
 num.recovery.threads.per.data.dir=2
 background.threads=4
 """
+
+# What a node of several says instead. They share a machine: each is given more time before it is fenced.
+SHARED: Final = """\
+node.id={node}
+controller.quorum.voters={voters}
+default.replication.factor={nodes}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={nodes}
+transaction.state.log.replication.factor={nodes}
+transaction.state.log.min.isr={in_sync}
+share.coordinator.state.topic.replication.factor={nodes}
+share.coordinator.state.topic.min.isr={in_sync}
+broker.session.timeout.ms={session}
+"""
 LOGGING: Final = """\
 status=warn
 appenders=console
@@ -111,25 +125,31 @@ def java() -> Path:
     return program
 
 
-def _configuration(layout: Layout) -> Path:
-    return layout.kafka / "server.properties"
+def _configuration(layout: Layout, node: int) -> Path:
+    return layout.kafka / ("server.properties" if node == 1 else f"server-{node}.properties")
 
 
-def _data(layout: Layout) -> Path:
-    return layout.kafka / "data"
+def _data(layout: Layout, node: int) -> Path:
+    return layout.kafka / ("data" if node == 1 else f"data-{node}")
 
 
-def prepare(layout: Layout, jars: Sequence[Path], *, port: int, controller: int) -> None:
-    """Write the configuration for these ports and format the data folder, once."""
+def prepare(layout: Layout, jars: Sequence[Path], *, node: int, port: int, controllers: Mapping[int, int]) -> None:
+    """Write a node's configuration for these ports and format its data folder, once.
+
+    `controllers`: the ports at which the controllers of all nodes meet. The nodes of a stack are one cluster.
+    """
+    configuration, data, nodes = _configuration(layout, node), _data(layout, node), len(controllers)
     layout.kafka.mkdir(exist_ok=True)
     (layout.kafka / "log4j2.properties").write_text(LOGGING)
-    _configuration(layout).write_text(
-        PROPERTIES.format(host=LOOPBACK, port=port, controller=controller, data=_data(layout))
-    )
-    if (_data(layout) / "meta.properties").exists():
+    settings = PROPERTIES.format(host=LOOPBACK, port=port, controller=controllers[node], data=data)
+    if nodes > 1:
+        voters = ",".join(f"{number}@{LOOPBACK}:{one}" for number, one in controllers.items())
+        in_sync = nodes // 2 + 1
+        settings += SHARED.format(node=node, voters=voters, nodes=nodes, in_sync=in_sync, session=SESSION_MILLISECONDS)
+    configuration.write_text(settings)
+    if (data / "meta.properties").exists():
         return
-    cluster = base64.urlsafe_b64encode(b"\x00" + secrets.token_bytes(15)).decode().rstrip("=")
-    arguments = ("format", "--ignore-formatted", "-t", cluster, "-c", str(_configuration(layout)))
+    arguments = ("format", "--ignore-formatted", "-t", _cluster(layout), "-c", str(configuration))
     done = subprocess.run(  # noqa: S603 - our own program and arguments
         [*command(layout, jars, main="kafka.tools.StorageTool", heap="128m"), *arguments],
         capture_output=True,
@@ -139,7 +159,13 @@ def prepare(layout: Layout, jars: Sequence[Path], *, port: int, controller: int)
     )
     if done.returncode != 0:
         words = (done.stderr or done.stdout).strip().splitlines() or ["no reason given"]
-        raise StackError(f"Kafka could not format {_data(layout)}: {words[-1]}")
+        raise StackError(f"Kafka could not format {data}: {words[-1]}")
+
+
+def _cluster(layout: Layout) -> str:
+    """The same for every node: made from what tells this stack from others."""
+    identity = bytes.fromhex(layout.identity.read_text())
+    return base64.urlsafe_b64encode(b"\x00" + identity[:15]).decode().rstrip("=")
 
 
 def command(layout: Layout, jars: Sequence[Path], *, main: str, heap: str | None = None) -> list[str]:
@@ -158,8 +184,8 @@ def command(layout: Layout, jars: Sequence[Path], *, main: str, heap: str | None
     ]
 
 
-def server(layout: Layout, jars: Sequence[Path], *, listeners: Sequence[str] = ()) -> list[str]:
-    return [*command(layout, jars, main="kafka.Kafka"), str(_configuration(layout)), *listeners]
+def server(layout: Layout, jars: Sequence[Path], *, node: int, listeners: Sequence[str] = ()) -> list[str]:
+    return [*command(layout, jars, main="kafka.Kafka"), str(_configuration(layout, node)), *listeners]
 
 
 def through(*, port: int, controller: int, own: int, advertised: int) -> list[str]:
@@ -170,7 +196,7 @@ def through(*, port: int, controller: int, own: int, advertised: int) -> list[st
     settings = {
         "listeners": f"PLAINTEXT://{LOOPBACK}:{port},THROUGH://{LOOPBACK}:{own},CONTROLLER://{LOOPBACK}:{controller}",
         "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port},THROUGH://{LOOPBACK}:{advertised}",
-        "broker.session.timeout.ms": "6000",
+        "broker.session.timeout.ms": str(SESSION_MILLISECONDS),
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,THROUGH:PLAINTEXT,CONTROLLER:PLAINTEXT",
     }
     return [argument for name, value in settings.items() for argument in ("--override", f"{name}={value}")]
@@ -190,13 +216,13 @@ def tool(layout: Layout, jars: Sequence[Path], name: str, *, bootstrap: str) -> 
 
 
 async def ready(port: int) -> bool:
-    """Whether the broker answers and has let itself into its cluster."""
+    """Whether the broker answers and has been let into its cluster."""
     if not _listens(port):
         return False
     admin = AIOKafkaAdminClient(bootstrap_servers=[f"{LOOPBACK}:{port}"], request_timeout_ms=READY_SECONDS_MAX * 1000)
     try:
         await admin.start()
-        return bool((await admin.describe_cluster())["brokers"])
+        return any(one["port"] == port for one in (await admin.describe_cluster())["brokers"])
     except (KafkaError, OSError):
         return False
     finally:

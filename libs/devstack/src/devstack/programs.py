@@ -18,8 +18,9 @@ from devstack.ports import LOOPBACK, Ports
 from devstack.program import Program
 from devstack.state import Wanted
 
-STACK: Final = ("postgres", "kafka")
-KAFKA_CONTROLLER: Final = "kafka-controller"
+BROKERS: Final = ("kafka", "kafka-2", "kafka-3")
+"""By their node ids, from 1: the first alone, or all three."""
+STACK: Final = ("postgres", *BROKERS)
 KAFKA_THROUGH: Final = "kafka-through"
 SINK_HTTP: Final = "sink"  # it answers about its health there too
 SINK_SMTP: Final = "sink-smtp"
@@ -39,7 +40,7 @@ SENDERS_MAX: Final = 64
 
 
 MORE_PORTS: Final = {
-    "kafka": KAFKA_CONTROLLER,
+    **{name: f"{name}-controller" for name in BROKERS},
     "sink": SINK_SMTP,
     "delivery-receive": RECEIVE_HTTP,
     "console": CONSOLE_HTTP,
@@ -49,7 +50,8 @@ MORE_PORTS: Final = {
 
 def port_names(wanted: Wanted, *, running: Collection[str]) -> list[str]:
     """Every port that the wanted programs are about to bind."""
-    starting = [name for name in (*STACK, *services(wanted)) if name not in running]
+    wanted_ones = ("postgres", *BROKERS[: wanted.brokers], *services(wanted))
+    starting = [name for name in wanted_ones if name not in running]
     return [*starting, *(MORE_PORTS[name] for name in starting if name in MORE_PORTS)]
 
 
@@ -69,7 +71,7 @@ class Programs:
         self._ports = ports
 
     def stack(self, wanted: Wanted) -> list[Program]:
-        return [self._postgres(), self._kafka(wanted.kafka_through)]
+        return [self._postgres(), *(self._kafka(node, wanted) for node in range(1, wanted.brokers + 1))]
 
     def services(self, wanted: Wanted) -> list[Program]:
         return [self._service(name, module, wanted.env) for name, module in services(wanted).items()]
@@ -96,7 +98,7 @@ class Programs:
         )
 
     def bootstrap(self) -> str:
-        return f"{LOOPBACK}:{self._ports['kafka']}"
+        return ",".join(bootstrap(self._layout))
 
     def _postgres(self) -> Program:
         layout, port = self._layout, self._ports["postgres"]
@@ -116,24 +118,30 @@ class Programs:
             ready=partial(postgres.ready, roles.url(layout, postgres.ADMIN, port=port, database=postgres.ADMIN)),
         )
 
-    def _kafka(self, advertised: int | None) -> Program:
-        layout, port = self._layout, self._ports["kafka"]
-        files = [jars.cache() / jar.name for jar in jars.pinned()]
-        controller = self._ports[KAFKA_CONTROLLER]
+    def _kafka(self, node: int, wanted: Wanted) -> Program:
+        layout, name = self._layout, BROKERS[node - 1]
+        port, files = self._ports[name], [jars.cache() / jar.name for jar in jars.pinned()]
+        controllers = {
+            number: self._ports[MORE_PORTS[one]] for number, one in enumerate(BROKERS[: wanted.brokers], start=1)
+        }
         listeners: list[str] = []
-        if advertised is not None:
-            own = self._ports[KAFKA_THROUGH]
-            listeners = kafka.through(port=port, controller=controller, own=own, advertised=advertised)
+        if wanted.kafka_through is not None:
+            listeners = kafka.through(
+                port=port,
+                controller=controllers[node],
+                own=self._ports[KAFKA_THROUGH],
+                advertised=wanted.kafka_through,
+            )
         return Program(
-            name="kafka",
-            argv=tuple(kafka.server(layout, files, listeners=listeners)),
-            log=layout.log("kafka"),
+            name=name,
+            argv=tuple(kafka.server(layout, files, node=node, listeners=listeners)),
+            log=layout.log(name),
             port=port,
             env=dict(os.environ),
             cwd=layout.kafka,
             death_signal=signal.SIGTERM,
             stop_seconds_max=15.0,
-            before=partial(kafka.prepare, layout, files, port=port, controller=controller),
+            before=partial(kafka.prepare, layout, files, node=node, port=port, controllers=controllers),
             ready=partial(kafka.ready, port),
         )
 
@@ -187,6 +195,12 @@ class Programs:
             "SLUICE_SINK_SMTP_PORT": str(self._ports[SINK_SMTP]),
             "SLUICE_SINK_FILE": str(self._layout.sink_file),
         }
+
+
+def bootstrap(layout: Layout) -> list[str]:
+    """Where the brokers of a stack listen."""
+    ports = Ports(layout)
+    return [f"{LOOPBACK}:{ports[name]}" for name in BROKERS[: Wanted.read(layout).brokers]]
 
 
 def webhook_secret(layout: Layout) -> str:

@@ -22,12 +22,14 @@ from devstack.identity import ProcessId
 from devstack.layout import HOME, Layout, repository
 from devstack.ports import LOOPBACK, Ports
 from devstack.programs import (
+    BROKERS,
     CONSOLE_HTTP,
     KAFKA_THROUGH,
     RECEIVE_HTTP,
     SENDERS_MAX,
     SINK_HTTP,
     SINK_SMTP,
+    bootstrap,
     webhook_secret,
 )
 from devstack.progress import Progress, Silent
@@ -81,6 +83,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
         without: Sequence[str] = (),
         kafka_through: int | None = None,
+        brokers: int | None = None,
         progress: Progress | None = None,
         attached: bool = False,
     ) -> Addresses:
@@ -89,15 +92,21 @@ class Stack:
         `prepare` migrates the schemas and makes the topics (default: where services are started); roles and the
         database are always made. `senders`: as many as there were before, at first one. `env` is added to the
         environment of every service. `kafka_through`: the port of a proxy before Kafka's second listener (see
-        the property of that name). `attached`: the stack ends when this process does. A start that fails or is
-        interrupted leaves no process behind that it started.
+        the property of that name). `brokers`: one (the default), or three, which are one cluster; then the profile
+        `production` gives each topic three replicas. A stack keeps its number until it is reset. `attached`: the
+        stack ends when this process does. A start that fails or is interrupted leaves no process behind that it
+        started.
         """
         if senders is not None and not 0 <= senders <= SENDERS_MAX:
             raise StackError(f"There can be 0 to {SENDERS_MAX} senders, not {senders}.")
+        if brokers not in (None, 1, len(BROKERS)):
+            raise StackError(f"There can be one broker or {len(BROKERS)}, not {brokers}.")
         told = progress or Silent()
         self.layout.prepare()
         with state.one_command(self.layout, say=told.say):
             before = Wanted.read(self.layout)
+            if before.generation and brokers not in (None, before.brokers):
+                raise StackError(f"This stack has {before.brokers} brokers and keeps them: reset it first.")
             running = state.supervisor(self.layout)
             wanted = Wanted(
                 generation=before.generation + 1,
@@ -108,7 +117,10 @@ class Stack:
                 env=dict(env or {}),
                 without=list(without),
                 kafka_through=kafka_through if kafka_through is not None else before.kafka_through,
+                brokers=before.brokers if brokers is None else brokers,
             )
+            if wanted.brokers > 1 and wanted.kafka_through is not None:
+                raise StackError("A proxy can stand before one broker alone.")
             if running is not None:
                 told.say("the stack is running already")
                 self._change(wanted, before, running, told)
@@ -270,7 +282,7 @@ class Stack:
         ports = Ports(self.layout)
         port = ports["postgres"]
         return Addresses(
-            kafka=[f"{LOOPBACK}:{ports['kafka']}"],
+            kafka=bootstrap(self.layout),
             postgres_admin_url=roles.url(self.layout, postgres.ADMIN, port=port),
             urls={one: roles.url(self.layout, f"{one}_app", port=port) for one in roles.SERVICES},
             migration_urls={one: roles.url(self.layout, f"{one}_owner", port=port) for one in roles.SERVICES},

@@ -36,6 +36,7 @@ class Wanted:
     """Services that are left out, by name."""
     kafka_through: int | None = None
     """The port of a proxy to which a second listener of Kafka sends its clients."""
+    brokers: int = 1
 
     @classmethod
     def read(cls, layout: Layout) -> Wanted:

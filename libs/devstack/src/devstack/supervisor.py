@@ -30,7 +30,7 @@ from devstack.layout import Layout
 from devstack.ports import Ports
 from devstack.preparation import migrate, provision, together
 from devstack.program import Child, Program
-from devstack.programs import STACK, Programs, port_names, schema_file, topics_file
+from devstack.programs import BROKERS, STACK, Programs, port_names, schema_file, topics_file
 from devstack.state import ProcessInfo, State, Wanted
 
 TICK_SECONDS: Final = 0.1
@@ -123,7 +123,7 @@ class Supervisor:
             self._say(await migrate(self._programs, wanted.env))
 
     async def _topics(self, wanted: Wanted) -> None:
-        await self._until_ready("kafka", wanted)
+        await together(self._until_ready(name, wanted) for name in BROKERS[: wanted.brokers])
         if wanted.prepare:
             file = topics_file(self._layout.root)
             self._say(await provision(self._programs, file, profile=wanted.profile))

@@ -9,7 +9,7 @@ import orjson
 from messaging import derive
 from sluice_contracts import topics
 from sluice_contracts.base import format_timestamp
-from testkit.checker.history import Arrival, Asked, History, Record, Row, Run
+from testkit.checker.history import Arrival, Asked, History, PutBack, Record, Row, Run
 
 START: Final = datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)
 SEQUENCE: Final = "welcome"
@@ -17,6 +17,9 @@ CLIENT: Final = "client"
 LATENCY: Final = timedelta(milliseconds=20)
 CHANNELS: Final = ("webhook", "email")
 CONTROL_PARTITION: Final = 0
+PUT_BACK: Final = START + timedelta(seconds=100)
+OPENED: Final = PUT_BACK + timedelta(seconds=4)
+SERVICES: Final = ("sequences", "enrollment", "delivery")
 
 
 @dataclass
@@ -50,7 +53,7 @@ class Ideal:
         sizes = {"delivery.outbox": (0, 0), "delivery.claim": (0, 0)}
         canaries = {"erased": "canary-of-erased", SEQUENCE: "canary-of-welcome"}
         ended = START + timedelta(seconds=300)
-        told = Run("ideal", 1, START, ended, sizes=sizes, canaries=canaries)
+        told = Run("ideal", 1, START, ended, sizes=sizes, canaries=canaries, put_backs=tuple(map(put_back, SERVICES)))
         return History(
             replace(told, **run), tuple(self.clients), tuple(self.arrivals), tuple(ordered), tuple(self.rows)
         )
@@ -245,6 +248,12 @@ class Ideal:
 
     def _first(self) -> str:
         return derive("enrollment", "c0", format_timestamp(START + timedelta(seconds=0.5)))
+
+
+def put_back(service: str) -> PutBack:
+    """All that was said is lost, noticed and adopted."""
+    gone = PUT_BACK + timedelta(seconds=1)
+    return PutBack(service, START - timedelta(seconds=1), PUT_BACK, gone, gone + timedelta(seconds=1), OPENED)
 
 
 _PLACE: Final = (("topic", topics.ENROLLMENT_COMMANDS.encode()), ("partition", b"0"), ("offset", b"7"))

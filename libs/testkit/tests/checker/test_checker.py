@@ -18,7 +18,7 @@ from testkit.checker.facts import Facts
 from testkit.checker.history import Arrival, Found, Record, Row, Span
 from testkit.checker.invariants.stops import residue
 
-from .ideal import SEQUENCE, START, Ideal
+from .ideal import OPENED, PUT_BACK, SEQUENCE, START, Ideal
 
 SECOND = timedelta(seconds=1)
 
@@ -52,6 +52,7 @@ def test_whatever_the_delays_and_pauses_are(
 
 def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> None:
     history = Ideal().history(frozen=(Span("sender-1", START, START + SECOND),), found=(Found("w", "t", 1),))
+    history = put_back_with(history, "delivery", found_at=None, opened_at=None)
 
     history.write(tmp_path)
 
@@ -270,6 +271,72 @@ def heard_otherwise(history: History) -> History:
     return replace(history, clients=(first, *history.clients[1:]))
 
 
+def put_back_with(history: History, service: str, **changed: Any) -> History:
+    found = tuple(replace(one, **changed) if one.service == service else one for one in history.run.put_backs)
+    return replace(history, run=replace(history.run, put_backs=found))
+
+
+def said_later(history: History, name: str, at: datetime, *, numbered: str, **changed: Any) -> History:
+    """One record once more, as a service says it that does not know that it has."""
+    record = history.records[events(history, name)[0]]
+    document = orjson.loads(record.value or b"") | {"id": numbered}
+    document["data"] |= {key: format_timestamp(v) if isinstance(v, datetime) else v for key, v in changed.items()}
+    again = replace(record, at=at, offset=10_000, value=orjson.dumps(document))
+    return replace(history, records=(*history.records, again))
+
+
+def sent_again(history: History) -> History:
+    """A sink that knows its key turns it away: only the arrival shows that it left."""
+    first = next(one for one in history.arrivals if one.channel == "webhook")
+    return arriving(history, replace(first, at=OPENED + SECOND, accepted=False, outcome="repeated"))
+
+
+def sent_while_catching_up(history: History) -> History:
+    return arriving(history, replace(history.arrivals[0], at=OPENED - SECOND, message_id="other", about=None))
+
+
+def receipt_forgotten(history: History) -> History:
+    """Somebody was removed, and gets a first message when the removal is lost."""
+    removed = data(history, "ContactRemoved")
+    message_id = derive(removed["enrollment_ids"][0], "s0")
+    return arriving(history, replace(history.arrivals[0], at=OPENED + SECOND, message_id=message_id, about=None))
+
+
+def answered_while_catching_up(history: History) -> History:
+    return said_later(history, "CommandAccepted", OPENED - SECOND, numbered="early")
+
+
+def entered_while_catching_up(history: History) -> History:
+    at = OPENED - SECOND
+    return said_later(
+        history, "ContactEnrolled", at, numbered="early", enrollment_id="early", contact_id="new", occurred_at=at
+    )
+
+
+def entered_again(history: History) -> History:
+    at = OPENED + SECOND
+    return said_later(history, "ContactEnrolled", at, numbered="again", enrollment_id="again", occurred_at=at)
+
+
+def ended_otherwise(history: History) -> History:
+    completed = data(history, "EnrollmentCompleted")
+    at = OPENED + SECOND
+    return said_later(
+        history,
+        "ContactRemoved",
+        at,
+        numbered="other",
+        removal_id="removal-gone",
+        enrollment_ids=[completed["enrollment_id"]],
+        occurred_at=at,
+    )
+
+
+def another_state(history: History) -> History:
+    """The same number, and another epoch."""
+    return said_later(history, "SequencePublished", OPENED + SECOND, numbered="other", epoch=7)
+
+
 @pytest.mark.parametrize(
     ("invariant", "mutate"),
     [
@@ -304,6 +371,16 @@ def heard_otherwise(history: History) -> History:
         ("I11", second_answer),
         ("I11", heard_otherwise),
         ("I11", lambda history: without(history, "CommandAccepted")),
+        ("I12", lambda history: put_back_with(history, "sequences", found_at=None, opened_at=None)),
+        ("I12", lambda history: put_back_with(history, "enrollment", opened_at=None)),
+        ("I12", sent_again),
+        ("I12", sent_while_catching_up),
+        ("I12", receipt_forgotten),
+        ("I12", answered_while_catching_up),
+        ("I12", entered_while_catching_up),
+        ("I12", entered_again),
+        ("I12", ended_otherwise),
+        ("I12", another_state),
     ],
 )
 def test_a_broken_promise_is_found_by_name(invariant: str, mutate: Callable[[History], History]) -> None:
@@ -341,6 +418,39 @@ def test_a_frozen_process_excuses_one_webhook_alone() -> None:
     history = replace(history, run=replace(history.run, frozen=(frozen,)))
 
     assert len(judge(history)["I2"]) == 1
+
+
+def test_what_nobody_was_told_of_before_a_put_back_may_leave_once_more() -> None:
+    history = Ideal(delays=(0, 3), contacts=1, pauses=()).history()
+    first = replace(history.arrivals[1], at=PUT_BACK - SECOND)
+    sent_at = OPENED + SECOND * 2
+    history = told(history, "MessageSent", 1, due_at=OPENED, sent_at=sent_at, occurred_at=sent_at)
+    number = events(history, "MessageSent")[1]
+    records = [replace(one, at=sent_at) if place == number else one for place, one in enumerate(history.records)]
+    history = replace(history, records=tuple(records), arrivals=(history.arrivals[0], first))
+
+    again = arriving(history, replace(first, at=OPENED + SECOND))
+
+    assert broken(again).isdisjoint({"I3", "I4", "I5", "I12"})
+    assert "I3" in broken(arriving(again, replace(first, at=OPENED + SECOND * 1.5)))
+
+
+def test_what_nobody_was_told_of_before_a_put_back_need_not_leave_again() -> None:
+    history = without(Ideal().history(), "MessageSent", -1)
+    last = history.arrivals[-1].at
+
+    forgotten = put_back_with(history, "delivery", since=last + SECOND, until=last + SECOND * 1.1)
+
+    assert "I5" not in broken(forgotten)
+    assert "I5" in broken(history), "that was long before"
+
+
+def test_a_database_that_lost_nothing_need_not_be_noticed() -> None:
+    history = put_back_with(
+        Ideal().history(), "delivery", taken_at=PUT_BACK - SECOND * 2, found_at=None, opened_at=None
+    )
+
+    assert check(history) is None
 
 
 def test_the_first_violation_is_named_with_ids_and_times() -> None:

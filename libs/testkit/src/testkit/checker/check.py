@@ -5,7 +5,18 @@ from typing import Final
 
 from testkit.checker.facts import Facts
 from testkit.checker.history import History
-from testkit.checker.invariants import answers, base_size, erasure, nothing_lost, order, poison, remaining, sends, stops
+from testkit.checker.invariants import (
+    answers,
+    base_size,
+    erasure,
+    nothing_lost,
+    order,
+    poison,
+    put_backs,
+    remaining,
+    sends,
+    stops,
+)
 from testkit.checker.violation import Violation
 
 INVARIANTS: Final[Mapping[str, Callable[[Facts], Iterator[Violation]]]] = {
@@ -21,8 +32,9 @@ INVARIANTS: Final[Mapping[str, Callable[[Facts], Iterator[Violation]]]] = {
     "I9": poison.poison_is_set_aside,
     "I10": erasure.nothing_is_left,
     "I11": answers.each_command_is_answered_once,
+    "I12": put_backs.what_was_said_stands,
 }
-"""By the names of the design; I12, a database that was put back, has scenes and proofs of its own."""
+"""By the names of the design."""
 
 
 def judge(history: History) -> dict[str, list[Violation]]:

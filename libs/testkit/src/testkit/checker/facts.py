@@ -13,10 +13,12 @@ from messaging import derive
 from sluice_contracts import envelope, topics
 from sluice_contracts.base import parse_after, parse_timestamp
 
-from testkit.checker.history import Arrival, Asked, History, Record
+from testkit.checker.history import Arrival, Asked, History, PutBack, Record
 
 ENDS: Final = frozenset({"MessageSent", "MessageFailed", "MessageExpired"})
 """Events after which nothing becomes of a message any more."""
+UNTOLD: Final = timedelta(seconds=2)
+"""So long it may take until a send is told of: booked, and published behind other bulk."""
 OWNERS: Final = frozenset({"sequences", "enrollment", "delivery"})
 
 
@@ -263,6 +265,22 @@ class Facts:
         """A message as sentences name it."""
         known = self.of_message.get(message_id)
         return f"message {message_id}" + (f" (step {known[1]} of {known[0]})" if known else "")
+
+    def forgotten(self, message_id: str) -> list[PutBack]:
+        """Each time that delivery's database was put back when a message had come and nothing was told of it."""
+        told = [event.at for event in self.messages.get(message_id, ())]
+        return [
+            one
+            for one in self.run.put_backs
+            if one.service == "delivery"
+            and any(one.since - UNTOLD < arrival.at < one.until for arrival in self.came.get(message_id, ()))
+            and not any(at < one.until for at in told)
+        ]
+
+    def remembered(self, message_id: str, arrivals: Sequence[Arrival]) -> list[Arrival]:
+        """Without those that are forgotten."""
+        since = max((one.until for one in self.forgotten(message_id)), default=None)
+        return [one for one in arrivals if since is None or since < one.at]
 
     def final(self, message_id: str) -> tuple[int, int, int, int]:
         """How often it ended, was unknown, was resolved, and was resolved to be tried again."""

@@ -29,6 +29,22 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class PutBack:
+    """A service's database was put back to an earlier moment: to that of `taken_at`."""
+
+    service: str
+    taken_at: datetime
+    since: datetime
+    """From here on the processes of before did nothing more."""
+    until: datetime
+    """Here the last of them was gone; others may have started."""
+    found_at: datetime | None = None
+    """When the service says that it noticed, by the database's clock; None: it never did."""
+    opened_at: datetime | None = None
+    """When it says that it had caught up."""
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """How many rows of a table, or records of a topic, hold a word that was to be erased."""
 
@@ -51,6 +67,8 @@ class Run:
     """Processes that stood still (SIGSTOP), by name."""
     deaf: tuple[Span, ...] = ()
     """When no stop could be heard: nothing may be sent soon after it began."""
+    put_backs: tuple[PutBack, ...] = ()
+    """Databases that were put back, in their order."""
     sink_lag_seconds: float = 0.0
     """So long may the network of this scene have held bytes back between a sender and a sink."""
     booking_lag_seconds: float = 1.0
@@ -203,6 +221,7 @@ def _run(line: dict[str, Any]) -> Run:
         **{
             **line,
             **spans,
+            "put_backs": tuple(_put_back(one) for one in line.get("put_backs", ())),
             "began": _time(line["began"]),
             "ended": _time(line["ended"]),
             "idempotent": tuple(line["idempotent"]),
@@ -210,6 +229,10 @@ def _run(line: dict[str, Any]) -> Run:
             "found": tuple(Found(**one) for one in line["found"]),
         }
     )
+
+
+def _put_back(line: dict[str, Any]) -> PutBack:
+    return PutBack(**{name: value if name == "service" else _time(value) for name, value in line.items()})
 
 
 def _asked(line: dict[str, Any]) -> Asked:

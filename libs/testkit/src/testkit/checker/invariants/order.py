@@ -18,10 +18,11 @@ CLOCK: Final = timedelta(milliseconds=5)
 
 
 def in_order_and_on_time(facts: Facts) -> Iterator[Violation]:
-    """I4."""
-    for message_id, arrivals in facts.came.items():
+    """I4. What is forgotten has no time any more."""
+    for message_id, came in facts.came.items():
         sent = next((one for one in facts.messages.get(message_id, ()) if one.name == "MessageSent"), None)
-        if sent is None:
+        arrivals = facts.remembered(message_id, came)
+        if sent is None or not arrivals:
             continue
         # What it was due by holds for the attempt that is told of: a pause between two attempts moves it.
         last = next((one for one in reversed(arrivals) if one.at <= sent.time("sent_at")), arrivals[0])
@@ -38,8 +39,9 @@ def in_order_and_on_time(facts: Facts) -> Iterator[Violation]:
 def _walks(facts: Facts) -> dict[str, list[tuple[Arrival, str, str]]]:
     """The first arrival of each step of each enrollment, in order: arrival, message, step."""
     found: dict[str, list[tuple[Arrival, str, str]]] = {}
-    for message_id, arrivals in facts.accepted.items():
-        if message_id in facts.of_message:
+    for message_id, taken in facts.accepted.items():
+        arrivals = facts.remembered(message_id, taken)
+        if arrivals and message_id in facts.of_message:
             entry, step_id = facts.of_message[message_id]
             found.setdefault(entry.id, []).append((arrivals[0], message_id, step_id))
     for walk in found.values():

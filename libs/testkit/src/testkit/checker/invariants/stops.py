@@ -41,7 +41,7 @@ class Late:
 def receipts_hold(facts: Facts) -> Iterator[Violation]:
     """I2, but for sends of processes that were frozen (see `residue`)."""
     excused = {id(late.arrival) for late in residue(facts)}
-    for late in _late(facts):
+    for late in late_sends(facts):
         if id(late.arrival) not in excused:
             name = facts.name_of(late.arrival.message_id or "")
             yield Violation(
@@ -64,7 +64,7 @@ def residue(facts: Facts) -> list[Late]:
     found: dict[int, Late] = {}
     for span in facts.run.frozen:
         caught: dict[str, dict[int, Late]] = {}
-        for late in _late(facts):
+        for late in late_sends(facts):
             if _was_frozen(span, late):
                 caught.setdefault(late.arrival.channel, {}).setdefault(id(late.arrival), late)
         for channel, lates in caught.items():
@@ -88,7 +88,8 @@ def silence_when_deaf(facts: Facts) -> Iterator[Violation]:
                 )
 
 
-def _late(facts: Facts) -> Iterator[Late]:
+def late_sends(facts: Facts) -> Iterator[Late]:
+    """Every send after a receipt that forbids it, whatever excuses it."""
     lag = timedelta(seconds=facts.run.sink_lag_seconds)
     by_sequence: dict[str, list[tuple[Arrival, Entry]]] = {}
     by_enrollment: dict[str, list[Arrival]] = {}
