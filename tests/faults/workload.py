@@ -64,7 +64,7 @@ class Workload:
     seed: int
     sink_http: str
     pace: float = 1.0
-    """How much more is enrolled than usual."""
+    """How much more is enrolled than usual; below 1 all else is rarer, too."""
     asked: list[Asked] = field(default_factory=list)
     canaries: dict[str, str] = field(default_factory=dict)
     sequences: list[str] = field(default_factory=list)
@@ -89,15 +89,16 @@ class Workload:
 
     async def run(self, seconds: float) -> None:
         """Do it all for so long; then end it in order: nothing stays paused or suspended."""
+        rarer = max(1.0, 1.0 / self.pace)
         actors = (
             *[(self._import, 0.5 / self.pace)] * 2,
             *[(self._enroll, 0.4 / self.pace)] * 3,
-            (self._remove, 0.4),
-            (self._pause, 0.8),
-            (self._edit, 1.5),
-            (self._suspend, 3.0),
-            (self._delete, 4.0),
-            (self._repeat, 1.0),
+            (self._remove, 0.4 * rarer),
+            (self._pause, 0.8 * rarer),
+            (self._edit, 1.5 * rarer),
+            (self._suspend, 3.0 * rarer),
+            (self._delete, 4.0 * rarer),
+            (self._repeat, 1.0 * rarer),
         )
         async with asyncio.TaskGroup() as group:
             for number, (actor, rest) in enumerate(actors):

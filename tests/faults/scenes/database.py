@@ -16,6 +16,7 @@ from tests.faults.stage import Connection
 
 HELD_SECONDS: Final = 4.0
 LOST_SECONDS: Final = 4.0
+LONG_SECONDS: Final = 600.0
 APPLICATIONS: Final = "('delivery-send', 'delivery-plan', 'enrollment', 'sequences', 'console')"
 
 
@@ -83,11 +84,15 @@ async def locked(play: Play) -> None:
         await terminated_once(play)
 
 
-async def snapshot(play: Play) -> None:
-    """A report holds its snapshot for the whole time."""
-    async with play.stage.conn.transaction(isolation="repeatable_read"):
-        await play.stage.conn.fetchval("select count(*) from delivery.pending")
-        await sleep(9.0)
+def snapshot(seconds: float) -> Callable[[Play], Awaitable[None]]:
+    """A report holds its snapshot for so long: nothing that is done meanwhile can be vacuumed away."""
+
+    async def fault(play: Play) -> None:
+        async with play.stage.conn.transaction(isolation="repeatable_read"):
+            await play.stage.conn.fetchval("select count(*) from delivery.pending")
+            await sleep(seconds)
+
+    return fault
 
 
 def put_back(service: str) -> Callable[[Play], Awaitable[None]]:
@@ -136,7 +141,14 @@ SCENES: Final = (
         locked,
         booking_lag_seconds=3.0,
     ),
-    Scene("old-snapshot", "a report holds a snapshot for the whole run", snapshot, load_seconds=11.0),
+    Scene("old-snapshot", "a report holds a snapshot for the whole run", snapshot(9.0), load_seconds=11.0),
+    Scene(
+        "old-snapshot-long",
+        f"a report holds a snapshot for {LONG_SECONDS:.0f} s, under a tenth of the load",
+        snapshot(LONG_SECONDS),
+        load_seconds=LONG_SECONDS,
+        pace=0.1,
+    ),
     *(
         Scene(
             f"put-back-{service}",
