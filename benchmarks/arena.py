@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -25,6 +26,7 @@ from sluice import SluiceError
 NULL_CHANNELS: Final = {"SLUICE_NULL_CHANNELS": "true"}
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
+WIDTH: Final = 160
 
 
 class BenchmarkFailed(Exception):
@@ -93,6 +95,11 @@ def _stack(
         with _undisturbed():
             stack.reset()
             shutil.rmtree(root, ignore_errors=True)
+
+
+def terminal() -> Console:
+    """Where progress and tables go; what is no terminal gets lines as wide as a table needs."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 
 
 @contextmanager

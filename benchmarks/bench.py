@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import figures, machine
-from benchmarks.arena import run
+from benchmarks.arena import run, terminal
 from benchmarks.figures import Measured
 from benchmarks.ratios import (
     channels,
@@ -79,32 +79,39 @@ def main() -> int:
         parser.error(f"there is no figure {', '.join(unknown)}: there are {', '.join(names)}")
     if min(asked.rounds, asked.halts, asked.seconds) < 1:
         parser.error("--rounds, --halts and --seconds must be at least 1")
-    console = Console(highlight=False, soft_wrap=True)
-    code = 0
-    if not asked.show:
-        amounts = {halts: {"halts": asked.halts}, soak: {"seconds": asked.seconds}}
-        for module in (*MODULES, *LONG):
-            if {figure.name for figure in module.FIGURES} & set(only):
-                code = max(code, _measure(module, console, asked.rounds, **amounts.get(module, {})))
-    measured = figures.kept(names)
+    console = terminal()
+    if asked.show:
+        return _shown(figures.kept(names), console)
+    amounts = {halts: {"halts": asked.halts}, soak: {"seconds": asked.seconds}}
+    whole = (asked.rounds, asked.halts, asked.seconds) == (ROUNDS, halts.HALTS, soak.SECONDS)
+    code, measured = 0, list[Measured]()
+    for module in (*MODULES, *LONG):
+        if {figure.name for figure in module.FIGURES} & set(only):
+            code = max(code, _measure(module, console, asked.rounds, measured, **amounts.get(module, {})))
+            for one in measured if whole else ():
+                figures.keep(one)
+    if whole:
+        (figures.RESULTS.parent / "bench.md").write_text(as_text(figures.kept(names)))
+    else:
+        console.print("A short look: nothing of it is kept.")
+    return max(code, _shown(measured, console))
+
+
+def _shown(measured: Sequence[Measured], console: Console) -> int:
     if not measured:
-        if asked.show:
-            console.print("Nothing has been measured yet: run make bench.")
+        console.print("Nothing has been measured yet: run make bench.")
         return 1
     show(measured, console)
-    if not asked.show:
-        (figures.RESULTS.parent / "bench.md").write_text(as_text(measured))
-    return max(code, 0 if all(one.holds for one in measured) else 1)
+    return 0 if all(one.holds for one in measured) else 1
 
 
-def _measure(module: ModuleType, console: Console, rounds: int, **amounts: float) -> int:
+def _measure(module: ModuleType, console: Console, rounds: int, found: list[Measured], **amounts: float) -> int:
     began = monotonic()
     what = ", ".join(f"{figure.name} ({figure.title})" for figure in module.FIGURES)
     console.print(f"\n[bold]{what}[/bold]")
 
     async def measured(stack: Stack) -> bool:
-        for one in await module.measure(stack, console, rounds, **amounts):
-            figures.keep(one)
+        found.extend(await module.measure(stack, console, rounds, **amounts))
         return True
 
     services, env = getattr(module, "SERVICES", False), getattr(module, "ENV", {})

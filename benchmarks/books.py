@@ -26,7 +26,7 @@ from sluice_contracts import topics
 from sluice_contracts.delivery import MessagesCounted
 
 from benchmarks import counting, workload
-from benchmarks.arena import BenchmarkFailed, database, run, scale
+from benchmarks.arena import BenchmarkFailed, database, run, scale, terminal
 from benchmarks.counting import PLACES
 
 SEQUENCES: Final = 4
@@ -231,7 +231,7 @@ def main() -> int:
     parser.add_argument("--contacts", type=int, default=100_000, help="how many are enrolled (100,000)")
     parser.add_argument("--asks", type=int, default=1_000, help="how often the books are asked (1,000)")
     asked = parser.parse_args()
-    console = Console(highlight=False)
+    console = terminal()
 
     async def measure(stack: Stack) -> bool:
         books = Books(stack, console, asked.contacts, asked.asks)

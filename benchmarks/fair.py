@@ -17,7 +17,7 @@ from rich.table import Table
 from sluice import Sluice
 
 from benchmarks import counting, filling, machine, workload
-from benchmarks.arena import database, run, scale, until
+from benchmarks.arena import database, run, scale, terminal, until
 
 BIG: Final = "bench-big"
 SMALL: Final = "bench-small"
@@ -144,7 +144,7 @@ def main() -> int:
     asked = parser.parse_args()
     if min(asked.many, asked.few, asked.senders) < 1 or asked.rate < 0:
         parser.error("--many, --few and --senders must be at least 1, --rate not below 0")
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     result = Result(asked.many, asked.few, asked.rate, asked.senders)
     env = {"SLUICE_RATES": json.dumps({"email": asked.rate})} if asked.rate else {}
     code = run("fair", console, partial(_measured, console=console, result=result), env=env)

@@ -23,7 +23,7 @@ from sluice_contracts.envelope import Envelope, encode
 from sluice_contracts.sequences import PauseSequence
 
 from benchmarks import counting, filling, machine, workload
-from benchmarks.arena import BenchmarkFailed, database, run, scale, until
+from benchmarks.arena import BenchmarkFailed, database, run, scale, terminal, until
 
 RATIO_MAX: Final = 1.5
 SECONDS_MAX: Final = 60.0
@@ -255,7 +255,7 @@ def main() -> int:
     asked = parser.parse_args()
     if min(asked.few, asked.many, asked.rounds) < 1:
         parser.error("--few, --many and --rounds must be at least 1")
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     result = Result(asked.few, asked.many, asked.rounds, filled="import" if asked.imports else "insert")
     code = run("pause", console, partial(_measured, console=console, result=result))
     if result.complete:

@@ -18,7 +18,7 @@ from devstack.stack import Stack
 from rich.console import Console
 
 from benchmarks import raw, workload
-from benchmarks.arena import BenchmarkFailed, database, run, until
+from benchmarks.arena import BenchmarkFailed, database, run, terminal, until
 from benchmarks.figures import RESULTS
 from benchmarks.loops.process import program
 from benchmarks.ratios import rows
@@ -160,7 +160,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.seconds < 1:
         parser.error("--seconds must be at least 1")
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     folder = RESULTS.parent
     files = {"a sender": folder / "profile-sender.svg", "a reader": folder / "profile-reader.svg"}
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from sluice import Sluice
 
 from benchmarks import counting, machine, raw, workload
-from benchmarks.arena import database, run, scale, until
+from benchmarks.arena import database, run, scale, terminal, until
 from benchmarks.counting import Check
 
 SEQUENCE: Final = "bench-smoke"
@@ -252,7 +252,7 @@ def main() -> int:
     asked = parser.parse_args()
     if asked.contacts < 1:
         parser.error("--contacts must be at least 1")
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     result = Result(asked.contacts, console=not asked.without_console)
     measure = partial(_measured, console=console, result=result)
     code = run("smoke", console, measure, without=() if result.console else ("console",))

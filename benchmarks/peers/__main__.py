@@ -12,7 +12,7 @@ from devstack.stack import Stack
 from rich.console import Console
 
 from benchmarks import bench, figures, machine, workload
-from benchmarks.arena import database, run
+from benchmarks.arena import database, run, terminal
 from benchmarks.figures import Measured, ratio
 from benchmarks.peers import work
 from benchmarks.peers.installed import Missing
@@ -102,7 +102,7 @@ def main() -> int:
     """0 where every figure is there and reaches what it must, 1 where one does not, 2 where an argument is wrong."""
     asked = _asked()
     peers = [peer for peer in PEERS if peer.figure.name in asked.only]
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     kept = keep if asked.messages == MESSAGES else lambda _: None
 
     async def measured(stack: Stack) -> bool:
