@@ -96,8 +96,10 @@ class Stage:
         await sleep(seconds)
         self._thaw(name, process, since)
 
-    async def thaw_struck(self, name: str, seconds: float, until: Callable[[], Awaitable[bool]]) -> int | None:
-        """After a point has frozen a process by itself: let it go on later, and not before `until` says so; its pid.
+    async def thaw_struck(
+        self, name: str, seconds: float, until: Callable[[], Awaitable[bool]], *, point: str
+    ) -> int | None:
+        """After that point has frozen a process by itself: let it go on later, and not before `until` says so; its pid.
 
         Not much later, though: who does not answer about its health for long is killed by its supervisor.
         """
@@ -110,11 +112,11 @@ class Stage:
             await sleep(0.1)
         process = ProcessId.of(pid)
         if process is not None:
-            self._thaw(name, process, since)
+            self._thaw(name, process, since, point)
         return pid
 
-    def _thaw(self, name: str, process: ProcessId, since: datetime) -> None:
-        self.frozen.append(Span(name, since, utc_now()))
+    def _thaw(self, name: str, process: ProcessId, since: datetime, point: str | None = None) -> None:
+        self.frozen.append(Span(name, since, utc_now(), point))
         process.send(signal.SIGCONT)
         self.told.append(f"froze {name} for {(utc_now() - since).total_seconds():.1f} s")
 

@@ -38,7 +38,10 @@ def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[
             stopped = asyncio.Event()
             thawing = asyncio.create_task(
                 play.stage.thaw_struck(
-                    process, BEYOND_LEASE_SECONDS, stopped_all(play, stopped, sender=role == "delivery-send")
+                    process,
+                    BEYOND_LEASE_SECONDS,
+                    stopped_all(play, stopped, sender=role == "delivery-send"),
+                    point=point,
                 )
             )
             await sleep(0.5)

@@ -51,7 +51,9 @@ def test_whatever_the_delays_and_pauses_are(
 
 
 def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> None:
-    history = Ideal().history(frozen=(Span("sender-1", START, START + SECOND),), found=(Found("w", "t", 1),))
+    history = Ideal().history(
+        frozen=(Span("sender-1", START, START + SECOND, "after-claim"),), found=(Found("w", "t", 1),)
+    )
     history = put_back_with(history, "delivery", found_at=None, opened_at=None)
 
     history.write(tmp_path)
@@ -415,6 +417,15 @@ def test_a_frozen_process_excuses_one_webhook_alone() -> None:
     history = arriving(history, replace(late, at=late.at + SECOND / 100))
     halted = parse_timestamp(data(history, "SequenceHalted")["halted_at"])
     frozen = Span("sender-1", halted - SECOND, halted + SECOND * 0.99)
+    history = replace(history, run=replace(history.run, frozen=(frozen,)))
+
+    assert len(judge(history)["I2"]) == 1
+
+
+def test_who_stood_still_before_their_last_look_sends_no_webhook_late() -> None:
+    history = sent_while_paused(Ideal().history())
+    halted = parse_timestamp(data(history, "SequenceHalted")["halted_at"])
+    frozen = Span("sender-1", halted - SECOND, halted + SECOND * 0.99, "after-claim")
     history = replace(history, run=replace(history.run, frozen=(frozen,)))
 
     assert len(judge(history)["I2"]) == 1

@@ -26,6 +26,8 @@ class Span:
     name: str
     since: datetime
     until: datetime
+    point: str | None = None
+    """Where in its code a process stood still, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,7 @@ def _time(value: str | None) -> Any:
 
 def _run(line: dict[str, Any]) -> Run:
     spans = {
-        name: tuple(Span(one["name"], _time(one["since"]), _time(one["until"])) for one in line[name])
+        name: tuple(Span(one["name"], _time(one["since"]), _time(one["until"]), one.get("point")) for one in line[name])
         for name in ("frozen", "deaf")
     }
     return Run(

@@ -20,6 +20,8 @@ STALENESS_SECONDS_MAX: Final = 5.0
 """`control_staleness_seconds_max`: so long after the last stop could be heard the last send may start."""
 CAUGHT_MAX: Final = {"webhook": 1, "email": 16}
 """How many sends of a channel one freeze can catch behind their last look: `email_connections_max` for mails."""
+BEFORE_FIRST_BYTE: Final = "before-first-byte"
+"""The point between a sender's last look and the first byte."""
 THAW_SECONDS_MAX: Final = 2.0
 """So soon after it goes on, a frozen process sends what it was about to send, and then looks again."""
 
@@ -68,9 +70,16 @@ def residue(facts: Facts) -> list[Late]:
             if _was_frozen(span, late):
                 caught.setdefault(late.arrival.channel, {}).setdefault(id(late.arrival), late)
         for channel, lates in caught.items():
-            for late in sorted(lates.values(), key=lambda one: one.arrival.at)[: CAUGHT_MAX.get(channel, 1)]:
+            for late in sorted(lates.values(), key=lambda one: one.arrival.at)[: _caught_max(span, channel)]:
                 found[id(late.arrival)] = late
     return list(found.values())
+
+
+def _caught_max(span: Span, channel: str) -> int:
+    """Who stood still at another point was behind no webhook's last look; mails may have been under way beside it."""
+    if channel != "email" and span.point not in (None, BEFORE_FIRST_BYTE):
+        return 0
+    return CAUGHT_MAX.get(channel, 1)
 
 
 def silence_when_deaf(facts: Facts) -> Iterator[Violation]:
