@@ -105,7 +105,8 @@ async def _one(what: Scene | Planted, stage: Stage, report: Report, *, seed: int
             return not outcome.left
         found = await find(what, stage, seed=seed)
         report.found(found)
-        await stage.plant(None)
+        if not found.outcome.left:
+            await stage.plant(None)
     except (StackError, TimeoutError, ExceptionGroup, AssertionError) as error:
         report.failed(what.name, error)
         return False

@@ -57,6 +57,7 @@ async def find(planted: Planted, stage: Stage, *, seed: int) -> FoundOut:
         planted.fault,
         load_seconds=planted.load_seconds,
         rest_seconds_max=REST_SECONDS_MAX,
+        may_fall=True,
     )
     await stage.plant(planted.name)
     return FoundOut(planted, await play(scene, stage, seed=seed))

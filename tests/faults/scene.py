@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from chassis.clock import monotonic, new_id, sleep, utc_now
+from devstack.stack import StackError
 from sluice import Sluice
 from sluice_contracts.enrollment import EnrollContacts
 from testkit.checker import History, Violation, judge
@@ -19,13 +20,14 @@ from testkit.checker.history import Found, Run
 from testkit.checker.invariants.stops import Late, residue
 
 from tests.faults import collect, rest
-from tests.faults.stage import Stage
+from tests.faults.stage import READY_SECONDS_MAX, Stage
 from tests.faults.workload import Workload
 
 WARM_SECONDS: Final = 1.5
 LOAD_SECONDS: Final = 8.0
 FILLED: Final = 60
 FILL_SECONDS_MAX: Final = 10.0
+FALLEN_SECONDS_MAX: Final = 20.0
 
 
 @dataclass
@@ -67,6 +69,8 @@ class Scene:
     sink_lag_seconds: float = 0.0
     booking_lag_seconds: float = 1.0
     rest_seconds_max: float = rest.REST_SECONDS_MAX
+    may_fall: bool = False
+    """Of a bug: processes that do not come back are no reason not to judge what came before."""
     small_disk: bool = False
     """It needs a database on a disk that can be filled."""
     brokers: int = 1
@@ -108,10 +112,18 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
         marks = await collect.mark(at.kafka, at.sink_file)
         began = utc_now()
         workload = Workload(sluice, prefix, seed, stage.sink_http, pace=scene.pace)
+        if scene.may_fall:
+            workload.patience_seconds_max = FALLEN_SECONDS_MAX
         await workload.prepare()
         playing = Play(stage, workload, sluice, random.Random(f"{seed}:{scene.name}"))
-        await _together(playing, scene)
-        left = await rest.until_rest(stage.conn, sluice, prefix, seconds_max=scene.rest_seconds_max)
+        try:
+            await _together(playing, scene)
+        except StackError:
+            if not scene.may_fall:
+                raise
+            left = {"processes that do not come back": 1}
+        else:
+            left = await rest.until_rest(stage.conn, sluice, prefix, seconds_max=scene.rest_seconds_max)
         if scene.after is not None and not left:
             await scene.after(playing)
         after = await rest.sizes(stage.conn)
@@ -145,13 +157,17 @@ async def _together(playing: Play, scene: Scene) -> None:
     try:
         await sleep(WARM_SECONDS)
         await scene.fault(playing)
-        await playing.stage.heal()
+        await playing.stage.heal(seconds_max=_ready_seconds_max(scene))
         await working
     finally:
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
-        await playing.stage.heal()
+        await playing.stage.heal(seconds_max=_ready_seconds_max(scene))
+
+
+def _ready_seconds_max(scene: Scene) -> float:
+    return FALLEN_SECONDS_MAX if scene.may_fall else READY_SECONDS_MAX
 
 
 async def _gather(stage: Stage, workload: Workload, run: Run, marks: collect.Marks) -> History:

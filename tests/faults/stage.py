@@ -158,9 +158,11 @@ class Stage:
             self.kill(name, number)
         await self.ready(*names, but=before)
 
-    async def ready(self, *names: str, but: Mapping[str, int | None] | None = None) -> None:
+    async def ready(
+        self, *names: str, but: Mapping[str, int | None] | None = None, seconds_max: float = READY_SECONDS_MAX
+    ) -> None:
         """Wait until these (default: all) are ready, with other pids than those of before."""
-        deadline = monotonic() + READY_SECONDS_MAX
+        deadline = monotonic() + seconds_max
         while True:
             found = {one.name: one for one in await asyncio.to_thread(self.stack.processes)}
             wanted = names or [one for one in found if one != "supervisor"]
@@ -172,7 +174,7 @@ class Stage:
             if not left:
                 return
             if monotonic() > deadline:
-                raise StackError(f"not ready again after {READY_SECONDS_MAX:.0f} s: {', '.join(left)}")
+                raise StackError(f"not ready again after {seconds_max:.0f} s: {', '.join(left)}")
             await sleep(0.1)
 
     # -- databases
@@ -211,7 +213,7 @@ class Stage:
         async with aiohttp.ClientSession() as session, session.post(where, json=rule) as answer:
             assert answer.status == 200, await answer.text()
 
-    async def heal(self) -> None:
+    async def heal(self, *, seconds_max: float = READY_SECONDS_MAX) -> None:
         """All faults off, and every process there."""
         for name in ("point", "clock"):
             (self.folder / name).unlink(missing_ok=True)
@@ -220,7 +222,7 @@ class Stage:
         for process in self.stack.processes():
             if process.id is not None and process.name != "supervisor":
                 process.id.send(signal.SIGCONT)
-        await self.ready()
+        await self.ready(seconds_max=seconds_max)
         where = f"{self.stack.addresses.sink_http}/_sink/behaviour"
         async with aiohttp.ClientSession() as session, session.delete(where) as answer:
             assert answer.status == 200

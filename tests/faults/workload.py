@@ -65,6 +65,8 @@ class Workload:
     sink_http: str
     pace: float = 1.0
     """How much more is enrolled than usual; below 1 all else is rarer, too."""
+    patience_seconds_max: float = PATIENCE_SECONDS_MAX
+    """How long an answer is waited for."""
     asked: list[Asked] = field(default_factory=list)
     canaries: dict[str, str] = field(default_factory=dict)
     sequences: list[str] = field(default_factory=list)
@@ -244,7 +246,7 @@ class Workload:
         number, place = f"{self.prefix}-{self._number}", key or command.key()
         asked_at = utc_now()
         heard: Mapping[str, Any] | None = None
-        deadline = monotonic() + PATIENCE_SECONDS_MAX
+        deadline = monotonic() + self.patience_seconds_max
         while heard is None and monotonic() < deadline:
             try:
                 answered = await self._asker.ask(command, key=place, command_id=number, seconds_max=TRY_SECONDS_MAX)
