@@ -25,7 +25,7 @@ def in_order_and_on_time(facts: Facts) -> Iterator[Violation]:
         if sent is None or not arrivals:
             continue
         # What it was due by holds for the attempt that is told of: a pause between two attempts moves it.
-        last = next((one for one in reversed(arrivals) if one.at <= sent.time("sent_at")), arrivals[0])
+        last = next((one for one in reversed(arrivals) if one.at <= sent.time("sent_at") + CLOCK), arrivals[0])
         if last.at < sent.time("due_at") - CLOCK:
             yield Violation(
                 last.at,
