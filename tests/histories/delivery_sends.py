@@ -33,7 +33,7 @@ class Sends(DeliveryState):
         assert row.unknown_since is None, f"{held} is claimed, and nobody has decided whether it has arrived"
         assert due <= active, f"{held} is claimed at {active}, before it is due at {due}"
         row.held, row.held_at, row.held_since, row.attempted_at = held, now, self.monotonic(), None
-        row.options = {option}
+        self._pin(row, option)
         view = self.contacts[row.contact_id]
         gone = -1 if view.gone_offset is None else view.gone_offset
         self._look(row, held.channel)

@@ -203,6 +203,12 @@ class DeliveryState:
         dues = [self._due(row, row.high, option) for option in row.options if option.step is not None]
         return not dues or max(dues) > until
 
+    def _pin(self, row: Row, option: Option) -> None:
+        """So it is planned. Where a mark is over it that may not have been over its plan of then, it is spared."""
+        was_spared = self._spared(row)
+        row.options = {option}
+        row.spared = row.spared or (was_spared and not self._spared(row))
+
     def _may_be_over(self, row: Row) -> bool:
         """Whether a mark is over it, under one of the plans that it may have had."""
         until = self._marked_until(row.sequence_id)

@@ -137,7 +137,7 @@ class Model:
                 continue
             option = Option(one["step_id"], one["version"])
             assert option in row.options, f"{enrollment_id} waits for {option}, should be one of {row.options}"
-            row.options = {option}
+            self.delivery._pin(row, option)
             if row.unknown_since is not None:
                 continue
             if not row.late and not (row.spared and self.delivery.marks[row.sequence_id]):
