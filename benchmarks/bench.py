@@ -87,8 +87,9 @@ def main() -> int:
     code, measured = 0, list[Measured]()
     for module in (*MODULES, *LONG):
         if {figure.name for figure in module.FIGURES} & set(only):
+            before = len(measured)
             code = max(code, _measure(module, console, asked.rounds, measured, **amounts.get(module, {})))
-            for one in measured if whole else ():
+            for one in measured[before:] if whole else ():
                 figures.keep(one)
     if whole:
         (figures.RESULTS.parent / "bench.md").write_text(as_text(figures.kept(names)))

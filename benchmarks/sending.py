@@ -10,11 +10,11 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import orjson
-from chassis.clock import sleep
+from chassis.clock import sleep, utc_now
 from chassis.pool import Conn
 from delivery.store.control import CONTROL_TOPICS
 from devstack.stack import Stack
@@ -114,6 +114,12 @@ class Sending:
             last: datetime = await self.conn.fetchval(_LAST)
             await self.turn(opened=False)
         return len(self.contacts) / (last - opened).total_seconds()
+
+    async def rate(self) -> float:
+        """All of it prepared, filled with what is due, and sent: messages a second."""
+        async with self.prepared():
+            await self.fill(due=utc_now() - timedelta(minutes=1))
+            return await self.send_all()
 
     async def turn(self, *, opened: bool) -> None:
         """Open or close every gate, and tell."""

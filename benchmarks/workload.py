@@ -41,6 +41,8 @@ DEFINITION: Final[dict[str, Any]] = {
     ],
 }
 
+SENT_SECONDS_MAX: Final = 300.0
+_SENT: Final = "select count(*) from delivery.message where sequence_id = $1 and outcome = 'sent'"
 _GATE_OPEN: Final = "select coalesce((select open from delivery.gate where sequence_id = $1), false)"
 _ACTIVE: Final = "select coalesce((select status = 'active' from enrollment.sequence where sequence_id = $1), false)"
 _HEARD: Final = """
@@ -125,3 +127,13 @@ def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     """Shares of one command each."""
     for start in range(0, len(ids), CHUNK_CONTACTS):
         yield ids[start : start + CHUNK_CONTACTS]
+
+
+async def until_sent(conn: Conn, sequence_id: str, count: int, *, poll_seconds: float = 0.1) -> None:
+    """Wait until so many messages of the sequence are booked as sent."""
+
+    async def sent() -> bool:
+        return int(await conn.fetchval(_SENT, sequence_id)) >= count
+
+    what = f"{count:,} messages of {sequence_id} are sent"
+    await until(what, sent, seconds_max=SENT_SECONDS_MAX, poll_seconds=poll_seconds)

@@ -13,21 +13,19 @@ from rich.console import Console
 from sluice import Sluice
 
 from benchmarks import breaking, filling, machine, workload
-from benchmarks.arena import BenchmarkFailed, database, scale, until
+from benchmarks.arena import BenchmarkFailed, database, scale
 from benchmarks.figures import Figure, Measured, Round
 
 SERVICES: Final = True
 ENV: Final = {**breaking.SETTINGS, "SLUICE_NULL_CHANNELS": "false"}
 MESSAGES: Final = 12_000
 KILLS: Final = 3
-SECONDS_MAX: Final = 300.0
 LANE: Final = "webhook:"
 FIGURES: Final = (
     Figure("R17", "arrivals that repeat after kill -9 ÷ in flight at the kill", 1.0, 1.0, "less"),
     Figure("R17b", "messages that arrive under two keys", 0, 0, "less"),
 )
 
-_SENT: Final = "select count(*) from delivery.message where sequence_id = $1 and outcome = 'sent'"
 _IN_FLIGHT: Final = "select count(*) from delivery.pending where sequence_id = $1 and token is not null"
 
 
@@ -65,22 +63,15 @@ async def _send_and_kill(stack: Stack, sluice: Sluice, conn: Conn, sequence_id: 
     await filling.by_insert(conn, {sequence_id: MESSAGES}, console=Console(quiet=True), lane=LANE)
     in_flight = 0
     for place in range(1, KILLS + 1):
-        await _until_sent(conn, sequence_id, place * MESSAGES // (KILLS + 1))
+        await workload.until_sent(conn, sequence_id, place * MESSAGES // (KILLS + 1), poll_seconds=0.02)
         await breaking.kill_senders(stack)
         in_flight += int(await conn.fetchval(_IN_FLIGHT, sequence_id))
         await sleep(breaking.REST_SECONDS)  # they are no longer called ready
         await breaking.ready(stack)
-    await _until_sent(conn, sequence_id, MESSAGES)
+    await workload.until_sent(conn, sequence_id, MESSAGES, poll_seconds=0.02)
     if not in_flight:
         raise BenchmarkFailed("nothing was in flight when the senders were killed")
     return in_flight
-
-
-async def _until_sent(conn: Conn, sequence_id: str, count: int) -> None:
-    async def sent() -> bool:
-        return int(await conn.fetchval(_SENT, sequence_id)) >= count
-
-    await until(f"{count:,} messages of {sequence_id} are sent", sent, seconds_max=SECONDS_MAX, poll_seconds=0.02)
 
 
 class Arrivals:

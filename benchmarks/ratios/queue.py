@@ -61,10 +61,10 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         taken["R14"] = []
         half = 0.0
         for _ in range(rounds):
-            alone = await _sent(one)
-            taken["R11b"].append(ratio(await _sent(many), alone))
+            alone = await one.rate()
+            taken["R11b"].append(ratio(await many.rate(), alone))
             async with _old_snapshot(stack):
-                taken["R14"].append(ratio(await _sent(one), alone))
+                taken["R14"].append(ratio(await one.rate(), alone))
             half = alone / 2
             console.print(f"  R11b, R14: {alone:,.0f}/s, {taken['R11b'][-1].value:.2f}, {taken['R14'][-1].value:.2f}")
         taken["R18"], taken["R18b"] = [], []
@@ -83,12 +83,6 @@ def _names(count: int) -> Sequence[str]:
 
 def _sending(stack: Stack, conn: Conn, sequences: Sequence[str]) -> Sending:
     return Sending(stack, conn, workload.contact_ids(MESSAGES), sequences=sequences)
-
-
-async def _sent(sending: Sending) -> float:
-    async with sending.prepared():
-        await sending.fill(due=utc_now() - timedelta(minutes=1))
-        return await sending.send_all()
 
 
 async def _claims(stack: Stack, console: Console, rounds: int) -> list[Round]:

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any, Final
 
 from chassis.clock import sleep
-from chassis.pool import Conn
 from devstack.stack import Stack
 from rich.console import Console
 from sluice import Sluice
@@ -37,7 +36,6 @@ DEFINITION: Final[dict[str, Any]] = {
 LANE: Final = "webhook:"
 """A key is honoured there: what a killed sender had in hand is sent again, and not assumed to be sent."""
 
-_SENT: Final = "select count(*) from delivery.message where sequence_id = $1 and outcome = 'sent'"
 _LAST: Final = "select max(ended_at) from delivery.message where sequence_id = $1"
 _ALL_SENT: Final = "select count(distinct message_id) from delivery.message where outcome = 'sent'"
 
@@ -85,13 +83,13 @@ async def _batch(stack: Stack, sluice: Sluice, sequence_id: str, fault: Callable
         resumed_at = await conn.fetchval("select clock_timestamp()")
         await sluice.resume(sequence_id)
         if fault is not None:
-            await _until_sent(conn, sequence_id, MESSAGES // 3)
+            await workload.until_sent(conn, sequence_id, MESSAGES // 3)
     if fault is not None:
         await fault()
         await sleep(breaking.REST_SECONDS)  # who was killed is no longer called ready
         await breaking.ready(stack)
     async with database(stack) as conn:
-        await _until_sent(conn, sequence_id, MESSAGES)
+        await workload.until_sent(conn, sequence_id, MESSAGES)
         last = await conn.fetchval(_LAST, sequence_id)
 
         async def published() -> bool:
@@ -99,10 +97,3 @@ async def _batch(stack: Stack, sluice: Sluice, sequence_id: str, fault: Callable
 
         await until("everything is published", published, seconds_max=SECONDS_MAX)
     return MESSAGES / float((last - resumed_at).total_seconds())
-
-
-async def _until_sent(conn: Conn, sequence_id: str, count: int) -> None:
-    async def sent() -> bool:
-        return int(await conn.fetchval(_SENT, sequence_id)) >= count
-
-    await until(f"{count:,} messages of {sequence_id} are sent", sent, seconds_max=SECONDS_MAX)

@@ -2,10 +2,8 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
 from typing import Final
 
-from chassis.clock import utc_now
 from devstack.stack import Stack
 from rich.console import Console
 
@@ -41,16 +39,10 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         )
         bare = replace(whole, env=NULL_CHANNELS | OFF)
         for _ in range(rounds):
-            without, taken_off = await _sent(bare), await bench.consumed("ours.consume", EVENTS, env=OFF)
-            taken["R20"].append(ratio(await _sent(whole), without))
+            without, taken_off = await bare.rate(), await bench.consumed("ours.consume", EVENTS, env=OFF)
+            taken["R20"].append(ratio(await whole.rate(), without))
             taken["R20b"].append(ratio(await bench.consumed("ours.consume", EVENTS, env=ON), taken_off))
             for name, measured in taken.items():
                 console.print(f"  {name}: {measured[-1].ours:,.0f}/s, without {measured[-1].other:,.0f}")
     settings = {"messages": MESSAGES, "events": EVENTS, "processes": whole.processes}
     return [Measured(figure, taken[figure.name], "messages or events a second", about, settings) for figure in FIGURES]
-
-
-async def _sent(sending: Sending) -> float:
-    async with sending.prepared():
-        await sending.fill(due=utc_now() - timedelta(minutes=1))
-        return await sending.send_all()
