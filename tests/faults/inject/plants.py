@@ -102,14 +102,14 @@ def _deaf_senders() -> None:
 
 def _key_per_attempt() -> None:
     """I3: each attempt has a key of its own."""
-    from delivery.loops.contents import Contents
+    from delivery.loops.contents import Version
 
-    kept = Contents.outgoing
+    kept = Version.outgoing
 
-    def outgoing(self: Contents, row: Any) -> Any:
+    def outgoing(self: Version, row: Any) -> Any:
         return replace(kept(self, row), message_id=new_id())
 
-    _put(Contents, "outgoing", outgoing)
+    _put(Version, "outgoing", outgoing)
 
 
 def _mail_sent_again() -> None:

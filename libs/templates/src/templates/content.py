@@ -16,7 +16,10 @@ class TemplateFault(Exception):
         self.rule = rule
 
 
-@dataclass(frozen=True, slots=True)
+# None of these is frozen: one is made for each message, and freezing it costs three times as much as making it.
+
+
+@dataclass(slots=True)
 class Contact:
     """What a template sees of a contact: `contact.id`, `contact.tags`, and every attribute by its name.
 
@@ -28,7 +31,7 @@ class Contact:
     tags: Sequence[str] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EmailContent:
     """An e-mail; the subject is one line."""
 
@@ -37,7 +40,7 @@ class EmailContent:
     html: str | None = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WhatsAppContent:
     """A template that WhatsApp has approved, and the values of its variables, each one line."""
 
@@ -46,7 +49,7 @@ class WhatsAppContent:
     variables: tuple[tuple[str, str], ...] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class WebhookContent:
     """JSON, as the bytes that are signed and sent."""
 

@@ -60,7 +60,7 @@ class _Compilation:
         """One text; what has no mark of a template in it is not compiled."""
         rendered = self._render(place, source, _HTML if html else _PLAIN)
         if one_line:
-            return lambda data: _CONTROL.sub(" ", rendered(data)).strip()
+            return lambda data: _line(rendered(data))
         return rendered
 
     def _render(self, place: str, source: str, sandbox: Sandbox) -> _Text:
@@ -182,11 +182,20 @@ def _named(key: str) -> str:
     return key if re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", key) else "?"
 
 
+def _line(text: str) -> str:
+    """All of it on one line. What can be printed holds nothing that would break one."""
+    return (text if text.isprintable() else _CONTROL.sub(" ", text)).strip()
+
+
 def _size(content: Content) -> int:
     match content:
         case EmailContent():
-            return sum(len((part or "").encode()) for part in (content.subject, content.text, content.html))
+            return _bytes(content.subject) + _bytes(content.text or "") + _bytes(content.html or "")
         case WhatsAppContent():
-            return sum(len(value.encode()) for _, value in content.variables)
+            return sum(_bytes(value) for _, value in content.variables)
         case WebhookContent():
             return len(content.body)
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from campaign.definition import Definition, Step
+from campaign.definition import Step
 from delivery.channels.base import Result
 from delivery.domain.message import ATTEMPTS_MAX, message_id_of
 from delivery.loops.claimer import shares
@@ -18,27 +18,13 @@ from sluice_contracts.registry import BY_TYPE
 WAIT = timedelta(minutes=10)
 NOON = datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)
 ENROLLMENT = "0a0e7a3c-6f0e-8b4e-a1c2-0d9be1f3c001"
-STEPS = Definition(1, (Step("a", timedelta(), "email"), Step("b", timedelta(hours=1), "webhook", "crm")))
-
-
-class Steps:
-    """The definitions that a process has met."""
-
-    def __init__(self, *known: Definition) -> None:
-        self.known = {one.version: one for one in known}
-
-    def steps(self, sequence_id: str, version: int) -> Definition | None:
-        return self.known.get(version)
+OUTCOMES = Outcomes("delivery", WAIT)
+NEXT = Step("b", timedelta(hours=1), "webhook", "crm")
 
 
 def row(**changed: Any) -> Claimed:
     claimed = Claimed(ENROLLMENT, "s", "c", 1, 1, 1, "a", "email:", NOON, 1, (), 7, 0, "email", "{}", "[]", "{}")
     return claimed._replace(**changed)
-
-
-def outcomes(*known: Definition) -> Outcomes:
-    contents: Any = Steps(*(known or (STEPS,)))
-    return Outcomes("delivery", contents, WAIT)
 
 
 def told(record: bytes | None) -> tuple[str, dict[str, Any]]:
@@ -83,7 +69,7 @@ def test_a_retry_waits_as_the_provider_asks_else_ever_longer_up_to_a_bound() -> 
 
 
 def test_a_sent_message_is_told_and_the_next_step_is_named() -> None:
-    booking = outcomes().booking(row(), Ending.SENT, Result.sent("p-1"), now=NOON)
+    booking = OUTCOMES.booking(row(), Ending.SENT, Result.sent("p-1"), following=NEXT, now=NOON)
 
     kind, data = told(booking.event)
     assert kind == "MessageSent.v1"
@@ -94,7 +80,7 @@ def test_a_sent_message_is_told_and_the_next_step_is_named() -> None:
 
 def test_times_on_a_whole_second_or_in_another_zone_are_written_as_the_contract_says() -> None:
     second = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    booking = outcomes().booking(row(due_at=second), Ending.SENT, Result.sent(), now=second)
+    booking = OUTCOMES.booking(row(due_at=second), Ending.SENT, Result.sent(), now=second)
 
     _, data = told(booking.event)
     assert data["due_at"] == data["sent_at"] == "2026-03-01T12:00:00.000000Z"
@@ -102,7 +88,7 @@ def test_times_on_a_whole_second_or_in_another_zone_are_written_as_the_contract_
 
 def test_after_the_last_step_the_end_is_told_too() -> None:
     last = row(step_id="b", ended=("a",))
-    booking = outcomes().booking(last, Ending.SENT, Result.sent(), now=NOON)
+    booking = OUTCOMES.booking(last, Ending.SENT, Result.sent(), now=NOON)
 
     assert told(booking.event)[0] == "MessageSent.v1"
     assert told(booking.notice)[0] == "StepsFinished.v1"
@@ -111,8 +97,8 @@ def test_after_the_last_step_the_end_is_told_too() -> None:
 
 def test_what_is_unknown_waits_and_nothing_follows_before_it_is_decided() -> None:
     doubtful = Result.unknown("timeout", "no answer")
-    booking = outcomes().booking(row(), Ending.UNKNOWN, doubtful, now=NOON)
-    again = outcomes().booking(row(attempt=2), Ending.UNKNOWN, doubtful, now=NOON)
+    booking = OUTCOMES.booking(row(), Ending.UNKNOWN, doubtful, now=NOON)
+    again = OUTCOMES.booking(row(attempt=2), Ending.UNKNOWN, doubtful, now=NOON)
 
     assert told(booking.event) == ("MessageUnknown.v1", {**told(booking.event)[1], "reason": "timeout"})
     assert (booking.retry_after, booking.next_step, booking.notice) == (WAIT, None, None)
@@ -120,34 +106,28 @@ def test_what_is_unknown_waits_and_nothing_follows_before_it_is_decided() -> Non
 
 
 def test_a_failure_names_why_and_nothing_follows() -> None:
-    booking = outcomes().booking(row(), Ending.FAILED, Result.refused("no_address", "it has none"), now=NOON)
+    booking = OUTCOMES.booking(row(), Ending.FAILED, Result.refused("no_address", "it has none"), now=NOON)
 
     kind, data = told(booking.event)
     assert (kind, data["code"], data["detail"]) == ("MessageFailed.v1", "no_address", "it has none")
     assert (booking.next_step, booking.notice, booking.planned_under) == (None, None, None)
 
 
-def test_where_the_newest_version_is_not_here_the_next_step_is_left_to_who_has_it() -> None:
-    booking = outcomes().booking(row(effective=2), Ending.SENT, Result.sent(), now=NOON)
-
-    assert (booking.planned_under, booking.next_step, booking.notice) == (None, None, None)
-
-
 def test_what_a_provider_says_always_fits() -> None:
-    booking = outcomes().booking(row(), Ending.SENT, Result.sent("a\x00" + "x" * 9_000), now=NOON)
+    booking = OUTCOMES.booking(row(), Ending.SENT, Result.sent("a\x00" + "x" * 9_000), now=NOON)
 
     assert booking.provider_message_id == ("a" + "x" * 9_000)[:2_000]
     assert told(booking.event)[1]["provider_message_id"] == booking.provider_message_id
 
 
 def test_the_same_end_is_the_same_event_again() -> None:
-    once, again = (outcomes().booking(row(), Ending.SENT, Result.sent(), now=NOON) for _ in range(2))
+    once, again = (OUTCOMES.booking(row(), Ending.SENT, Result.sent(), now=NOON) for _ in range(2))
 
     assert once.event == again.event
 
 
 def test_what_was_not_tried_is_told_to_nobody() -> None:
-    for booking in (outcomes().released(row(), now=NOON), outcomes().postponed(row(), now=NOON)):
+    for booking in (OUTCOMES.released(row(), now=NOON), OUTCOMES.postponed(row(), now=NOON)):
         assert (booking.event, booking.notice) == (None, None)
 
 
@@ -165,7 +145,7 @@ def test_a_lane_asks_for_all_of_its_room_and_no_more_in_equal_shares(room: int, 
 def test_what_is_not_tried_again_is_told_to_be_unknown_where_an_earlier_attempt_may_have_arrived() -> None:
     doubtful = row(in_doubt=True, attempt=2)
 
-    for booking in (outcomes().released(doubtful, now=NOON), outcomes().held(doubtful, NOON, now=NOON)):
+    for booking in (OUTCOMES.released(doubtful, now=NOON), OUTCOMES.held(doubtful, NOON, now=NOON)):
         assert booking.key == b"c"
         kind, data = told(booking.event)
         assert (kind, data["reason"], data["attempt"]) == ("MessageUnknown.v1", "enrollment_ended", 2)

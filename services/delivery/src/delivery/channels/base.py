@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 from templates import Content, EmailContent, WebhookContent, WhatsAppContent
 
@@ -24,7 +24,7 @@ class SendStopped(Exception):
     """Raised by the check before the first byte: the message must not leave. Nothing of it has."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each message: to freeze it would cost as much as to render it
 class Outgoing:
     """One rendered message. `message_id` is its idempotency key and the same in every attempt."""
 
@@ -64,7 +64,7 @@ class Result:
     @classmethod
     def sent(cls, provider_message_id: str | None = None) -> "Result":
         """The provider has it."""
-        return cls(Outcome.SENT, provider_message_id=provider_message_id)
+        return _SENT if provider_message_id is None else cls(Outcome.SENT, provider_message_id=provider_message_id)
 
     @classmethod
     def refused(cls, code: str, detail: str) -> "Result":
@@ -80,6 +80,9 @@ class Result:
     def unknown(cls, code: str, detail: str) -> "Result":
         """Nobody can say."""
         return cls(Outcome.UNKNOWN, code, detail)
+
+
+_SENT: Final = Result(Outcome.SENT)
 
 
 class Channel(Protocol):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from messaging import derive
@@ -14,6 +15,9 @@ ENROLLMENT_ENDED: Final = "enrollment_ended"
 """Why a message that may have arrived is unknown, where nobody tries it again."""
 ATTEMPTS_MAX: Final = 12
 """After so many a message that cannot be delivered has failed, and one that may have arrived is unknown."""
+
+IDS_KEPT: Final = 4_096
+"""A sender asks for a message's id when it sends it, and again when it books it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Ended:
     resolved_by: str | None = None
 
 
+@lru_cache(maxsize=IDS_KEPT)
 def message_id_of(enrollment_id: str, step_id: str) -> str:
     """A message's id, which is its idempotency key: the same in every attempt."""
     return derive(enrollment_id, step_id)

@@ -1,15 +1,16 @@
 """What a claimed message says: definitions and compiled templates are kept, one per (sequence, version, step)."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import orjson
 import structlog
 from campaign.conditions import Facts, StopReason
-from campaign.definition import Definition, read_definition
+from campaign.definition import Definition, Step, read_definition
+from campaign.plan import next_step
 from chassis.pool import Pool
 from pydantic import ValidationError
 from sluice_contracts.definition import Definition as Document
@@ -41,68 +42,41 @@ class Version:
 
     plan: Definition
     document: Document
-    compiled: dict[str, CompiledMessage]
-
-
-class Contents:
-    """The versions that this process has met. Versions are immutable, so nothing here goes stale."""
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._versions: OrderedDict[tuple[str, int], Version] = OrderedDict()
-
-    async def load(self, rows: Sequence[Claimed]) -> None:
-        """Make sure that every version that these rows were claimed under, or go on in, is here."""
-        wanted = {(row.sequence_id, version) for row in rows for version in (row.version, row.effective)}
-        missing = [key for key in wanted if key not in self._versions]
-        if missing:
-            async with self._pool.acquire() as conn:
-                found = await definitions.documents(conn, missing)
-            for (sequence_id, version), raw in found.items():
-                try:
-                    document = Document.model_validate(raw)
-                except ValidationError:  # of a newer release, which has senders of its own that can read it
-                    log.error("definition_not_read", sequence_id=sequence_id, version=version)
-                    continue
-                self._versions[sequence_id, version] = Version(read_definition(version, raw), document, {})
-        for key in wanted:
-            if key in self._versions:
-                self._versions.move_to_end(key)
-        while len(self._versions) > max(DEFINITIONS_KEPT_MAX, len(wanted)):
-            self._versions.popitem(last=False)
-
-    def holds(self, row: Claimed) -> bool:
-        """Whether the row's versions are here: one that cannot be read is not, nor one that made room for others."""
-        return (row.sequence_id, row.version) in self._versions and (row.sequence_id, row.effective) in self._versions
-
-    def steps(self, sequence_id: str, version: int) -> Definition | None:
-        """A version, as planning sees it; None where it is not here."""
-        found = self._versions.get((sequence_id, version))
-        return None if found is None else found.plan
+    _compiled: dict[str, CompiledMessage] = field(default_factory=dict)
+    _following: dict[tuple[int, str, tuple[str, ...]], Step | None] = field(default_factory=dict)
+    """What comes next is the same for everybody who has come the same way: it is looked up once."""
 
     def condition_met(self, row: Claimed) -> StopReason | None:
-        """What ends the row's enrollment instead of the send; its versions must be here."""
+        """What ends the row's enrollment, which runs under this version, instead of the send."""
         return condition_met(
-            self._versions[row.sequence_id, row.effective].plan.stop_when,
+            self.plan.stop_when,
             channel=row.channel,
             opted_out_of=row.opted_out_of,
             facts=lambda: Facts(orjson.loads(row.attributes or "{}"), orjson.loads(row.tags or "[]")),
         )
 
     def opens_at(self, row: Claimed, *, now: Callable[[], datetime]) -> datetime | None:
-        """When the row's message may leave, where it may not now; its versions must be here."""
-        window = self._versions[row.sequence_id, row.effective].plan.window
-        return opens_at(window, now=now, timezone=row.timezone)
+        """When the row's message may leave, where it may not now."""
+        return opens_at(self.plan.window, now=now, timezone=row.timezone)
+
+    def next_step(self, row: Claimed, *, planned_in: "Version") -> Step | None:
+        """What follows the row's step in this version; None where nothing does."""
+        way = (planned_in.plan.version, row.step_id, tuple(row.ended))
+        if way not in self._following:
+            self._following[way] = next_step(
+                self.plan,
+                after_step=row.step_id,
+                step_id=None,
+                ended=(*row.ended, row.step_id),
+                previous=planned_in.plan,
+            )
+        return self._following[way]
 
     def outgoing(self, row: Claimed) -> Outgoing:
-        """The message, rendered for its contact; NoContent where that cannot be."""
-        contact = Contact(
-            id=row.contact_id,
-            attributes=orjson.loads(row.attributes or "{}"),
-            tags=tuple(orjson.loads(row.tags or "[]")),
-        )
+        """The message, planned in this version, rendered for its contact; NoContent where that cannot be."""
+        contact = Contact(row.contact_id, orjson.loads(row.attributes or "{}"), orjson.loads(row.tags or "[]"))
         try:
-            content: Content = self._compiled(row).render(contact)
+            content: Content = self._message(row.step_id).render(contact)
         except TemplateFault as fault:
             raise NoContent("template_failed", f"{fault.place}: {fault.rule}") from None
         addresses: dict[str, str] = orjson.loads(row.addresses or "{}")
@@ -115,12 +89,41 @@ class Contents:
             contact_id=row.contact_id,
         )
 
-    def _compiled(self, row: Claimed) -> CompiledMessage:
-        version = self._versions[row.sequence_id, row.version]
-        compiled = version.compiled.get(row.step_id)
+    def _message(self, step_id: str) -> CompiledMessage:
+        compiled = self._compiled.get(step_id)
         if compiled is None:
-            step = next((step for step in version.document.steps if step.step_id == row.step_id), None)
+            step = next((step for step in self.document.steps if step.step_id == step_id), None)
             if step is None:
                 raise NoContent("step_gone", "the version has no such step")
-            compiled = version.compiled[row.step_id] = compile_message(step.message)
+            compiled = self._compiled[step_id] = compile_message(step.message)
         return compiled
+
+
+class Contents:
+    """The versions that this process has met. Versions are immutable, so nothing here goes stale."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._versions: OrderedDict[tuple[str, int], Version] = OrderedDict()
+
+    async def load(self, rows: Sequence[Claimed]) -> Mapping[tuple[str, int], Version]:
+        """Every version that these rows were claimed under, or go on in, by sequence; without those of a newer release,
+        which cannot be read here."""
+        wanted = {(row.sequence_id, version) for row in rows for version in (row.version, row.effective)}
+        missing = [key for key in wanted if key not in self._versions]
+        if missing:
+            async with self._pool.acquire() as conn:
+                found = await definitions.documents(conn, missing)
+            for (sequence_id, version), raw in found.items():
+                try:
+                    document = Document.model_validate(raw)
+                except ValidationError:  # the newer release has senders of its own
+                    log.error("definition_not_read", sequence_id=sequence_id, version=version)
+                    continue
+                self._versions[sequence_id, version] = Version(read_definition(version, raw), document)
+        here = {key: self._versions[key] for key in wanted if key in self._versions}
+        for key in here:
+            self._versions.move_to_end(key)
+        while len(self._versions) > max(DEFINITIONS_KEPT_MAX, len(wanted)):
+            self._versions.popitem(last=False)
+        return here

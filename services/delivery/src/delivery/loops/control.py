@@ -72,11 +72,11 @@ class Control:
 
         A claim needs no epoch of its scopes: one that is suspended opens again only when every claim of before is over.
         """
-        return self._closed.isdisjoint(scopes_of(lane))
+        return not self._closed or self._closed.isdisjoint(scopes_of(lane))
 
     def on_trial(self, lane: str) -> bool:
         """Whether only a trickle of the lane is let through."""
-        return not self._on_trial.isdisjoint(scopes_of(lane))
+        return bool(self._on_trial) and not self._on_trial.isdisjoint(scopes_of(lane))
 
     def now(self) -> datetime:
         """The database's clock, as this process's monotonic clock carries it on from the last refresh."""

@@ -7,14 +7,13 @@ from typing import Any, Final
 
 import orjson
 from campaign.conditions import StopReason
-from campaign.plan import next_step
+from campaign.definition import Step
 from messaging import derive
 from sluice_contracts.base import format_timestamp
 from sluice_contracts.delivery import MessageFailed, MessageSent, MessageUnknown, StepsFinished, StopConditionMet
 
 from delivery.channels.base import Outcome, Result
 from delivery.domain.message import ATTEMPTS_MAX, ENROLLMENT_ENDED, message_id_of
-from delivery.loops.contents import Contents
 from delivery.store.booking import Booking, Ending
 from delivery.store.claiming import Claimed
 
@@ -50,7 +49,6 @@ class Outcomes:
     """Makes bookings. `source` is what the ids of events are derived from."""
 
     source: str
-    contents: Contents
     unknown_wait: timedelta
     """So long an unknown message waits for the provider's report."""
 
@@ -96,45 +94,35 @@ class Outcomes:
         booking.planned_under, booking.contact_at = row.effective, row.contact_at
         return booking
 
-    def booking(self, row: Claimed, ending: Ending, result: Result, *, now: datetime) -> Booking:
-        """What became of one message; `now` is the database's clock."""
+    def booking(
+        self, row: Claimed, ending: Ending, result: Result, *, now: datetime, following: Step | None = None
+    ) -> Booking:
+        """What became of one message; `now` is the database's clock, `following` what comes after one that was sent,
+        in the version that its enrollment runs under, as the claim saw it."""
         booking = _booking(row, ending)
         booking.code, booking.detail = result.code, result.detail
+        at = _time(now)
         if ending is Ending.RETRY:
             booking.retry_after = retry_after(row.attempt, result)
             booking.in_doubt = row.in_doubt or result.outcome is Outcome.UNKNOWN
             if booking.in_doubt:
                 booking.key = row.contact_id.encode()
-                booking.event = self._event(row, booking, _time(now))  # said where nothing is tried again after all
+                booking.event = self._event(row, booking, at)  # said where nothing is tried again after all
             return booking
         booking.provider_message_id = _storable(result.provider_message_id)
         booking.key = row.contact_id.encode()
-        at = _time(now)
         booking.event = self._event(row, booking, at)
         if ending is Ending.SENT:
-            self._plan(row, booking, at)
+            booking.planned_under = row.effective
+            if following is not None:
+                booking.next_step, booking.next_lane = following.step_id, following.lane
+                booking.next_after = following.after
+            else:
+                data = _of_enrollment(row, row.effective, at)
+                booking.notice = self._encode(StepsFinished.TYPE, data, row.enrollment_id, at)
         elif ending is Ending.UNKNOWN:
             booking.retry_after = self.unknown_wait
         return booking
-
-    def _plan(self, row: Claimed, booking: Booking, at: Time) -> None:
-        """What comes after this step in the version that the enrollment runs under, as the claim saw it."""
-        effective = self.contents.steps(row.sequence_id, row.effective)
-        if effective is None:
-            return  # it is planned again, by who has the definition
-        step = next_step(
-            effective,
-            after_step=row.step_id,
-            step_id=None,
-            ended=(*row.ended, row.step_id),
-            previous=effective if row.version == row.effective else self.contents.steps(row.sequence_id, row.version),
-        )
-        booking.planned_under = row.effective
-        if step is not None:
-            booking.next_step, booking.next_lane, booking.next_after = step.step_id, step.lane, step.after
-        else:
-            data = _of_enrollment(row, row.effective, at)
-            booking.notice = self._encode(StepsFinished.TYPE, data, row.enrollment_id, at)
 
     def _event(self, row: Claimed, booking: Booking, at: Time) -> bytes:
         data = _of_enrollment(row, row.version, at)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 from chassis.backoff import delays
@@ -14,16 +14,17 @@ from chassis.clock import monotonic, sleep_unless
 from chassis.health import Health
 from chassis.pool import Pool, is_transient
 
-from delivery.channels.base import Channel, Content, Outgoing, Result, SendStopped
+from delivery.channels.base import Channel, Outgoing, Result, SendStopped
 from delivery.domain.message import UNKNOWN_WAIT_SECONDS
 from delivery.domain.rate import Rate
 from delivery.loops.booker import Booker
 from delivery.loops.claimer import Claimer
-from delivery.loops.contents import Contents, NoContent
+from delivery.loops.contents import Contents, NoContent, Version
 from delivery.loops.control import Control
 from delivery.loops.outcomes import Outcomes, ending_of
 from delivery.loops.pace import Pace
 from delivery.loops.tally import Tally
+from delivery.store.booking import Ending
 from delivery.store.claiming import Claimed
 
 log = structlog.get_logger()
@@ -60,18 +61,46 @@ class Lane:
     channel: Channel
     room: int
     waiting: deque["Work"] = field(default_factory=deque)
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    resting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    """Workers that have nothing to do."""
+    called: bool = False
+    """One of them, who has not woken yet."""
     held: int = 0
     """Claimed and not yet ended."""
 
+    async def next(self) -> "Work":
+        """Wait for one. Who has got one calls a colleague for the next: so as many wake as are needed, and not all."""
+        while not self.waiting:
+            rest = asyncio.get_running_loop().create_future()
+            self.resting.append(rest)
+            await rest
+            self.called = False
+        work = self.waiting.popleft()
+        if self.waiting:
+            self.call()
+        return work
 
-@dataclass(slots=True)
-class Work:
+    def call(self) -> None:
+        """Wake one worker, where one rests and none has been called."""
+        while self.resting and not self.called:
+            rest = self.resting.popleft()
+            if not rest.done():  # else its worker was cancelled
+                rest.set_result(None)
+                self.called = True
+
+
+class Work(NamedTuple):
     """One claimed message on its way."""
 
     row: Claimed
+    version: Version | None
+    """That it was planned in; None: it cannot be read here."""
+    effective: Version | None
+    """That its enrollment runs under; None as well."""
+    claimed_at: float
+    """On the monotonic clock, before the claim was asked for."""
     start_before: float
-    """On the monotonic clock."""
+    """No later; on that clock."""
 
 
 class Sender:
@@ -97,7 +126,7 @@ class Sender:
         self._limits = limits
         self._health = health
         self._contents = Contents(pool)
-        self._outcomes = Outcomes(source, self._contents, timedelta(seconds=limits.unknown_wait_seconds))
+        self._outcomes = Outcomes(source, timedelta(seconds=limits.unknown_wait_seconds))
         self._booker = Booker(pool, health=health)
         self._lanes = {lane_of(name): Lane(channel, rooms[name]) for name, channel in channels.items()}
         by_lane = {lane_of(name): rate for name, rate in (rates or {}).items()}
@@ -181,7 +210,7 @@ class Sender:
         for row in rows:
             self._lanes[row.lane].held += 1
         try:
-            await self._contents.load(rows)
+            versions = await self._contents.load(rows)
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -189,10 +218,13 @@ class Sender:
             for row in rows:
                 self._release(row)
             return
+        start_before = lease_from + self._limits.start_seconds_max
         for row in rows:
-            lane = self._lanes[row.lane]
-            lane.waiting.append(Work(row, lease_from + self._limits.start_seconds_max))
-            lane.woken.set()
+            version, effective = (versions.get((row.sequence_id, one)) for one in (row.version, row.effective))
+            self._lanes[row.lane].waiting.append(Work(row, version, effective, lease_from, start_before))
+        for lane in self._lanes.values():
+            if lane.waiting:
+                lane.call()
 
     async def _drain(self) -> None:
         """Give back what was not started; wait for what was. What cannot be given back now is left to the reaper."""
@@ -213,35 +245,33 @@ class Sender:
 
     async def _work(self, lane: Lane) -> None:
         while True:
-            while not lane.waiting:
-                lane.woken.clear()
-                await lane.woken.wait()
-            await self._send(lane, lane.waiting.popleft())
+            await self._send(lane, await lane.next())
 
     async def _send(self, lane: Lane, work: Work) -> None:
         row = work.row
         if row.attempt == 1 and row.version != row.effective:  # an edit: it is planned again, not sent
             self._release(row)
             return
-        if row.attributes is None or not self._contents.holds(row):
+        if row.attributes is None or work.version is None or work.effective is None:
             # Its contact, as it was enrolled, is not known here yet, or is gone; or its version cannot be read here.
             self._postpone(row)
             return
-        if self._hold(row):
+        if self._hold(row, work.effective):
             return
 
         def check() -> None:
-            if self._monotonic() > work.start_before or not self._control.may_send(row.sequence_id, row.epoch):
-                raise SendStopped
-            if not self._control.lane_open(row.lane):
-                raise SendStopped
-            if self._control.outlived(work.start_before - self._limits.start_seconds_max):
+            if not (
+                self._monotonic() <= work.start_before
+                and self._control.may_send(row.sequence_id, row.epoch)
+                and self._control.lane_open(row.lane)
+                and not self._control.outlived(work.claimed_at)
+            ):
                 raise SendStopped
 
         made: Outgoing | Result | None = None
         try:
             check()
-            made = self._make(row)
+            made = self._make(row, work.version)
             result = made if isinstance(made, Result) else await lane.channel.send(made, before_first_byte=check)
         except SendStopped:
             self._release(row)
@@ -249,24 +279,21 @@ class Sender:
         except Exception as error:
             log.exception("send_crashed", channel=row.channel)
             result = Result.unknown("internal", type(error).__name__)
-        self._end(lane, row, result, made.content if isinstance(made, Outgoing) else None)
+        self._tally.note(row.lane, result, made.content if isinstance(made, Outgoing) else None)
+        ending = ending_of(row, result, idempotent=lane.channel.idempotent)
+        following = work.effective.next_step(row, planned_in=work.version) if ending is Ending.SENT else None
+        self._booker.take(self._outcomes.booking(row, ending, result, following=following, now=self._control.now()))
+        self._leave(row, tried=True)
 
-    def _make(self, row: Claimed) -> Outgoing | Result:
+    def _make(self, row: Claimed, version: Version) -> Outgoing | Result:
         """The message, or why there is none. A crash here is ours, and nothing has left: it is tried again."""
         try:
-            return self._contents.outgoing(row)
+            return version.outgoing(row)
         except NoContent as fault:
             return Result.refused(fault.code, fault.detail)
         except Exception as error:
             log.exception("message_not_made", channel=row.channel)
             return Result.retry("internal", type(error).__name__)
-
-    def _end(self, lane: Lane, row: Claimed, result: Result, content: Content | None) -> None:
-        """Note how a claim ended; the booker writes it with others."""
-        self._tally.note(row.lane, result, content)
-        ending = ending_of(row, result, idempotent=lane.channel.idempotent)
-        self._booker.take(self._outcomes.booking(row, ending, result, now=self._control.now()))
-        self._leave(row, tried=True)
 
     def _release(self, row: Claimed) -> None:
         self._booker.take(self._outcomes.released(row, now=self._control.now()))
@@ -276,12 +303,12 @@ class Sender:
         self._booker.take(self._outcomes.postponed(row, now=self._control.now()))
         self._leave(row)
 
-    def _hold(self, row: Claimed) -> bool:
+    def _hold(self, row: Claimed, version: Version) -> bool:
         """Keep back what a condition speaks against, and what is outside its window; whether it was."""
-        condition = self._contents.condition_met(row)
+        condition = version.condition_met(row)
         if condition is not None:
             self._booker.take(self._outcomes.withheld(row, condition, now=self._control.now()))
-        elif (opens_at := self._contents.opens_at(row, now=self._control.now)) is not None:
+        elif (opens_at := version.opens_at(row, now=self._control.now)) is not None:
             self._booker.take(self._outcomes.held(row, opens_at, now=self._control.now()))
         else:
             return False
