@@ -1,5 +1,7 @@
 """Connections to Postgres: one pool per process, one way to tell an outage from a fault in the data."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import asyncpg
@@ -14,7 +16,7 @@ else:
     Conn = asyncpg.Connection | PoolConnectionProxy
     Pool = asyncpg.Pool
 
-__all__ = ["Conn", "Pool", "connection_settings", "create_pool", "is_transient"]
+__all__ = ["Conn", "Pool", "connection_settings", "create_pool", "is_transient", "session"]
 
 COMMAND_SECONDS_MAX: Final = 30.0
 CONNECT_SECONDS_MAX: Final = 10.0
@@ -61,6 +63,9 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
 async def create_pool(settings: ServiceSettings, *, schema: str, application: str | None = None) -> Pool:
     """Open the pool of a process on its schema; the caller closes it. `jsonb` travels as text.
 
+    Whoever sets what outlives a transaction (a lock of a session, a listener) takes its connection with `session`: a
+    connection that is given back is not reset, for that is a round trip with every claim and every look.
+
     Raises what asyncpg raises where the database cannot be reached or refuses the role.
     """
     return await asyncpg.create_pool(
@@ -69,8 +74,24 @@ async def create_pool(settings: ServiceSettings, *, schema: str, application: st
         max_size=settings.database_pool_max,
         timeout=CONNECT_SECONDS_MAX,
         command_timeout=COMMAND_SECONDS_MAX,
+        reset=_keep,
         server_settings=connection_settings(schema, application or schema),
     )
+
+
+async def _keep(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Nothing of a session is to be undone."""
+
+
+@asynccontextmanager
+async def session(pool: Pool) -> AsyncIterator[Conn]:
+    """A connection whose session may hold locks and listen; with the end of the block it does so no more."""
+    async with pool.acquire() as conn:
+        try:
+            yield conn
+        finally:
+            if not conn.is_closed():
+                await conn.reset()
 
 
 def is_transient(error: BaseException) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from chassis.pool import Conn, Pool, connection_settings, create_pool, is_transient
+from chassis.pool import Conn, Pool, connection_settings, create_pool, is_transient, session
 from testkit.database import settings
 from testkit.stack import Servers
 
@@ -46,6 +46,22 @@ async def test_a_session_that_the_server_ended_is_an_outage_and_the_pool_recover
     assert is_transient(during.value)
     assert is_transient(afterwards.value)
     assert await pool.fetchval("select 1") == 1
+
+
+async def test_what_a_session_held_and_listened_to_ends_with_its_block(pool: Pool, admin: Conn) -> None:
+    heard: list[object] = []
+    async with session(pool) as conn:
+        await conn.execute("select pg_advisory_lock(4711)")
+        await conn.add_listener("news", lambda *one: heard.append(one))
+        held = await admin.fetchval("select pg_try_advisory_lock(4711)")
+        pid = conn.get_server_pid()
+
+    async with pool.acquire() as conn:
+        await admin.execute("notify news")
+        await conn.execute("select")
+        assert (conn.get_server_pid(), heard, held) == (pid, [], False)
+    assert await admin.fetchval("select pg_try_advisory_lock(4711)")
+    await admin.execute("select pg_advisory_unlock(4711)")
 
 
 @pytest.mark.parametrize(

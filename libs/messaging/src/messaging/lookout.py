@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from chassis.backoff import delays
 from chassis.clock import monotonic, sleep_unless
 from chassis.health import Health
-from chassis.pool import Conn
+from chassis.pool import Conn, session
 from prometheus_client import Counter as Metric
 from prometheus_client import Gauge
 
@@ -85,8 +85,7 @@ class Lookout:
         self._health.forget("lookout")
 
     async def _vouch(self, stop: asyncio.Event) -> None:
-        # The pool gives back all advisory locks of a connection that it takes back.
-        async with self._pipeline.pool.acquire() as conn:
+        async with session(self._pipeline.pool) as conn:
             while not await conn.fetchval(_LOCK, LOCK_CLASS):
                 self._tell(await opening.is_held(conn, Level.OPEN))
                 if await sleep_unless(stop, OWNER_POLL_SECONDS):

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from chassis.backoff import delays
 from chassis.clock import monotonic, sleep, sleep_unless
 from chassis.health import Health
-from chassis.pool import Conn, Pool
+from chassis.pool import Conn, Pool, session
 from prometheus_client import Counter as Metric
 
 from messaging import opening, outbox
@@ -34,7 +34,6 @@ LAST_SECONDS_MAX: Final = 5.0
 LOCK_CLASS: Final = 0x51_00
 
 _LOCK: Final = "select pg_try_advisory_lock($1, hashtext(current_schema() || '.outbox.' || $2))"
-_UNLOCK: Final = "select pg_advisory_unlock($1, hashtext(current_schema() || '.outbox.' || $2))"
 _SCHEMA: Final = "select current_schema()"
 
 
@@ -76,7 +75,7 @@ class Relay:
                 await (sleep_unless(stop, delay) if stopped is None else sleep(min(delay, POLL_SECONDS)))
 
     async def _own(self, stop: asyncio.Event) -> None:
-        async with self._pool.acquire() as conn:
+        async with session(self._pool) as conn:
             lane = LANES[self._lane]
             while not await conn.fetchval(_LOCK, LOCK_CLASS, lane):
                 self._health.beat(f"relay:{lane}", every_seconds_max=STALL_SECONDS_MAX)
@@ -102,9 +101,6 @@ class Relay:
                 await self._publish(conn, producer, stop)
             finally:
                 await _close(producer)
-                if not conn.is_closed():
-                    await conn.remove_listener(channel, self._wake)
-                    await conn.execute(_UNLOCK, LOCK_CLASS, lane)
 
     async def _publish(self, conn: Conn, producer: AIOKafkaProducer, stop: asyncio.Event) -> None:
         lane = LANES[self._lane]

@@ -50,8 +50,9 @@ def fill_in(parts: Sequence[Part], data: Mapping[str, Any], *, escape_html: bool
         if isinstance(part, str):
             texts.append(part)
             continue
-        value = data.get(part.attribute)
-        text = part.other if value is None else printed(value)
+        attribute, other = part
+        value = data.get(attribute)
+        text = value if type(value) is str else other if value is None else printed(value)
         texts.append(escape(text) if escape_html else text)
     text = "".join(texts)
     if len(text) > TEXT_CHARACTERS_MAX:

@@ -271,9 +271,8 @@ def enrollment_of(contact_id: str, sequence_id: str = "s") -> str:
 def booking(row: Claimed, ending: str, **more: Any) -> Booking:
     """What became of a claimed row; sent without a next step unless said otherwise."""
     message_id = derive(row.enrollment_id, row.step_id)
-    made = Booking(row.enrollment_id, row.token, ending, message_id, row.channel, row.due_at)
+    made = Booking(row.enrollment_id, row.contact_id, row.token, ending, message_id, row.channel, row.due_at)
     if ending in ("sent", "unknown", "failed"):
-        made.key = row.contact_id.encode()
         made.event = orjson.dumps({"type": f"Message{ending.title()}.v1", "data": {"message_id": message_id}})
         made.planned_under = row.effective
     if ending == "unknown":

@@ -116,7 +116,7 @@ async def test_what_may_have_arrived_and_was_to_be_tried_again_is_unknown_once_i
 ) -> None:
     (entered,) = await set_up(world, "c")
     (row,) = await world.claim()
-    await world.book(booking(row, "retry", retry_after=timedelta(seconds=1), in_doubt=True, event=b"{}", key=b"c"))
+    await world.book(booking(row, "retry", retry_after=timedelta(seconds=1), in_doubt=True, event=b"{}"))
 
     said = await world.remove("c", entered)
 
@@ -132,11 +132,11 @@ async def test_what_may_have_arrived_is_unknown_where_its_enrollment_ended_in_fl
 ) -> None:
     (entered,) = await set_up(world, "c")
     (row,) = await world.claim()
-    doubtful = booking(row, "retry", retry_after=timedelta(0), in_doubt=True, event=UNKNOWN_EVENT, key=b"c")
+    doubtful = booking(row, "retry", retry_after=timedelta(0), in_doubt=True, event=UNKNOWN_EVENT)
     if not ended_before:
         await world.book(doubtful)
         (row,) = await world.claim()
-        doubtful = booking(row, "retry", retry_after=timedelta(0), event=UNKNOWN_EVENT, key=b"c")
+        doubtful = booking(row, "retry", retry_after=timedelta(0), event=UNKNOWN_EVENT)
 
     await world.stop("c", entered)
     await world.book(doubtful)

@@ -165,7 +165,7 @@ async def test_a_contact_who_moved_while_the_message_was_looked_at_is_looked_at_
     await contact(world, 2, timezone="Asia/Kolkata")
 
     opens = utc_now() + timedelta(days=3)
-    looked = {"opens_at": opens, "contact_at": row.contact_at, "planned_under": row.effective, "key": b"c"}
+    looked = {"opens_at": opens, "contact_at": row.contact_at, "planned_under": row.effective}
     await world.book(booking(row, "held", **looked))
 
     assert (await world.row(entered))["held_by"] is None
@@ -321,7 +321,7 @@ async def test_a_contact_that_changed_while_the_message_was_looked_at_is_looked_
     (row,) = await world.claim()
     await contact(world, 2, attributes={"stage": "Open"})
 
-    looked = {"contact_at": row.contact_at, "planned_under": row.effective, "key": b"c", "notice": b"{}"}
+    looked = {"contact_at": row.contact_at, "planned_under": row.effective, "notice": b"{}"}
     await world.book(booking(row, "withheld", **looked))
 
     assert (await world.row(entered))["lane"] == "email:"
@@ -333,7 +333,7 @@ async def test_an_edit_while_the_message_was_looked_at_has_it_looked_at_again(wo
     (row,) = await world.claim()
     await world.sequence(version=2, published=definition())
 
-    looked = {"contact_at": row.contact_at, "planned_under": row.effective, "key": b"c", "notice": b"{}"}
+    looked = {"contact_at": row.contact_at, "planned_under": row.effective, "notice": b"{}"}
     await world.book(booking(row, "withheld", **looked))
     await world.go("planner")
 
@@ -346,7 +346,7 @@ async def test_of_an_enrollment_that_ended_while_it_was_looked_at_nothing_is_tol
     (row,) = await world.claim()
     await world.stop("c", entered)
 
-    looked = {"contact_at": row.contact_at, "planned_under": row.effective, "key": b"c", "notice": b"{}"}
+    looked = {"contact_at": row.contact_at, "planned_under": row.effective, "notice": b"{}"}
     await world.book(booking(row, "withheld", **looked))
 
     assert await world.said() == []

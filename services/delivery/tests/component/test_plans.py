@@ -34,13 +34,12 @@ def statements() -> dict[str, tuple[str, list[Any]]]:
     """Each with arguments, by name."""
     places = [f"s{number}" for number in range(1, 251)]
     ids = [NOBODY] * 250
-    booked: list[Any] = [ids, [1] * 250, ["sent"] * 250, ids, ["email"] * 250, [LONG_AGO] * 250]
-    booked += [[None] * 250 for _ in range(14)]
+    booked = [booking.Booking(one, "c1", 1, "sent", one, "email", LONG_AGO) for one in ids]
     return {
         "probe": (claiming._PROBE, [["email:", "webhook:", "whatsapp:"]]),
         "claim": (claiming._CLAIM, [["stopped", "s1"], ["email:", "email:"], [500, 500], 1, "tests"]),
         "claim of many": (claiming._CLAIM, [places, ["email:"] * 250, [2] * 250, 2, "tests"]),
-        "book": (booking._BOOK, [*booked, [1]]),
+        "book": (booking._BOOK, [*booking.parameters(booked), [1]]),
         "settle sequences": (halts._SETTLE_SEQUENCES, [["s1"], [1]]),
         "settle contacts": (halts._SETTLE_CONTACTS, [["r"]]),
         "halted": (pending._HALTED_OF, [["c1", "c2"]]),

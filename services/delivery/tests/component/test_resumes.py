@@ -188,7 +188,7 @@ async def test_what_may_have_arrived_is_unknown_and_not_expired(world: World, bo
     await world.enroll("c", at=LONG_AGO - HOUR)
     (row,) = await world.claim()
     await world.pause()
-    await world.book(booking(row, "retry", retry_after=timedelta(), in_doubt=True, key=b"c", event=b"{}"))
+    await world.book(booking(row, "retry", retry_after=timedelta(), in_doubt=True, event=b"{}"))
     await world.said()
 
     await resume(world, "skip", 5)

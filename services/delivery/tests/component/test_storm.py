@@ -82,7 +82,7 @@ class Storm:
             await self.world.book(*made)
 
     def result(self, row: Any) -> Any:
-        looked = {"contact_at": row.contact_at, "planned_under": row.effective, "key": row.contact_id.encode()}
+        looked = {"contact_at": row.contact_at, "planned_under": row.effective}
         match self.chance.randrange(7):
             case 0:
                 return self.booking(row, "retry", retry_after=timedelta(0))

@@ -328,7 +328,7 @@ async def test_a_deletion_waits_until_what_a_dead_sender_held_is_told_to_be_unkn
 async def test_a_deletion_tells_of_what_may_have_arrived_and_was_to_be_tried_again(world: World, booking: Any) -> None:
     await set_up(world, "c")
     (row,) = await world.claim()
-    await world.book(booking(row, "retry", retry_after=timedelta(hours=1), in_doubt=True, event=b"{}", key=b"c"))
+    await world.book(booking(row, "retry", retry_after=timedelta(hours=1), in_doubt=True, event=b"{}"))
 
     await world.delete()
     said = await world.go("eraser")

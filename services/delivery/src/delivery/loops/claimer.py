@@ -10,6 +10,7 @@ import structlog
 from chassis.clock import monotonic
 from chassis.pool import Pool
 
+from delivery.domain.lapse import Claimed as Lapsed
 from delivery.domain.message import message_id_of
 from delivery.loops.pace import Pace
 from delivery.store import claiming, lapsed, locks
@@ -85,7 +86,7 @@ class Claimer:
                 # One that is unknown now has to be told: that is the reaper's, which will find the claim.
                 rows = [row for row in held if not (row.halted and row.in_doubt)]
                 finished = [token] if len(rows) == len(held) else []
-                await book(conn, [_released(row.enrollment_id, row.step_id, token) for row in rows], finished=finished)
+                await book(conn, [_released(row, token) for row in rows], finished=finished)
             self._lost.discard(token)
             log.warning("claim_given_back", token=token, count=len(rows))
 
@@ -113,5 +114,6 @@ def shares(due: Sequence[Place], rooms: Mapping[str, int]) -> dict[Place, int]:
     return asked
 
 
-def _released(enrollment_id: str, step_id: str, token: int) -> Booking:
-    return Booking(enrollment_id, token, Ending.RELEASED, message_id_of(enrollment_id, step_id), "", None)
+def _released(row: Lapsed, token: int) -> Booking:
+    message_id = message_id_of(row.enrollment_id, row.step_id)
+    return Booking(row.enrollment_id, row.contact_id, token, Ending.RELEASED, message_id, "", None)

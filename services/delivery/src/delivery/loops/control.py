@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from chassis.clock import monotonic, sleep_unless, utc_now
 from chassis.health import Health
-from chassis.pool import Conn, Pool
+from chassis.pool import Conn, Pool, session
 
 from delivery.domain.scope import Status, scopes_of
 from delivery.store import control, scopes
@@ -93,15 +93,11 @@ class Control:
         while not stop.is_set():
             self._health.beat("control", every_seconds_max=STALL_SECONDS_MAX)
             try:
-                async with self._pool.acquire() as conn:
+                async with session(self._pool) as conn:
                     await conn.add_listener(GATE_CHANNEL, self._wake)
                     self._began = 0.0 if self._began == 0.0 else self._monotonic()
                     self._change = 0  # a new connection may lead to a database that was put back: read every gate anew
-                    try:
-                        await self._look_until(stop, conn)
-                    finally:
-                        if not conn.is_closed():
-                            await conn.remove_listener(GATE_CHANNEL, self._wake)
+                    await self._look_until(stop, conn)
             except Exception as error:
                 self._began = inf
                 log.warning("control_not_refreshed", error=type(error).__name__)

@@ -26,7 +26,6 @@ Time = datetime | str
 """A moment, as orjson is to write it."""
 
 _ENDINGS: Final = {
-    Outcome.SENT: Ending.SENT,
     Outcome.REFUSED: Ending.FAILED,
     Outcome.RETRY: Ending.RETRY,
     Outcome.UNKNOWN: Ending.UNKNOWN,
@@ -36,6 +35,8 @@ _ENDINGS: Final = {
 def ending_of(row: Claimed, result: Result, *, idempotent: bool) -> Ending:
     """How a claim ended. What may have arrived is tried again only where the receiver honours our key."""
     outcome = result.outcome
+    if outcome is Outcome.SENT:
+        return Ending.SENT
     again = outcome is Outcome.RETRY or (outcome is Outcome.UNKNOWN and idempotent)
     if not again:
         return _ENDINGS[outcome]
@@ -84,13 +85,11 @@ class Outcomes:
         booking = _booking(row, ending)
         if row.in_doubt:
             booking.code = ENROLLMENT_ENDED
-            booking.key = row.contact_id.encode()
             booking.event = self._event(row, booking, _time(now))
         return booking
 
     def _looked_at(self, row: Claimed, ending: Ending, now: datetime) -> Booking:
         booking = self._untried(row, ending, now)
-        booking.key = row.contact_id.encode()
         booking.planned_under, booking.contact_at = row.effective, row.contact_at
         return booking
 
@@ -106,11 +105,9 @@ class Outcomes:
             booking.retry_after = retry_after(row.attempt, result)
             booking.in_doubt = row.in_doubt or result.outcome is Outcome.UNKNOWN
             if booking.in_doubt:
-                booking.key = row.contact_id.encode()
                 booking.event = self._event(row, booking, at)  # said where nothing is tried again after all
             return booking
         booking.provider_message_id = _storable(result.provider_message_id)
-        booking.key = row.contact_id.encode()
         booking.event = self._event(row, booking, at)
         if ending is Ending.SENT:
             booking.planned_under = row.effective
@@ -131,21 +128,18 @@ class Outcomes:
         data["channel"] = row.channel
         data["attempt"] = row.attempt
         if booking.ending is Ending.SENT:
-            kind = MessageSent.TYPE
             data["due_at"] = _time(row.due_at)
             data["sent_at"] = at
             if booking.provider_message_id is not None:
                 data["provider_message_id"] = booking.provider_message_id
-        elif booking.ending is Ending.FAILED:
-            kind = MessageFailed.TYPE
+            return self._encode(MessageSent.TYPE, data, booking.message_id, at)
+        if booking.ending is Ending.FAILED:
             data["code"] = booking.code or "refused"
             data["detail"] = booking.detail or "refused"
-        else:
-            kind = MessageUnknown.TYPE
-            data["reason"] = booking.code or "unknown"
-            # It may be sent again, and be unknown again.
-            return self._encode(kind, data, booking.message_id, at, str(row.attempt))
-        return self._encode(kind, data, booking.message_id, at)
+            return self._encode(MessageFailed.TYPE, data, booking.message_id, at)
+        data["reason"] = booking.code or "unknown"
+        # It may be sent again, and be unknown again.
+        return self._encode(MessageUnknown.TYPE, data, booking.message_id, at, str(row.attempt))
 
     def _encode(self, kind: str, data: dict[str, Any], row_id: str, at: Time, *more: str) -> bytes:
         """The record, its id derived from the row and its type: a row ends once, so an event is said once.
@@ -168,7 +162,7 @@ class Outcomes:
 
 def _booking(row: Claimed, ending: Ending) -> Booking:
     message_id = message_id_of(row.enrollment_id, row.step_id)
-    return Booking(row.enrollment_id, row.token, ending, message_id, row.channel, row.due_at)
+    return Booking(row.enrollment_id, row.contact_id, row.token, ending, message_id, row.channel, row.due_at)
 
 
 def _of_enrollment(row: Claimed, version: int, at: Time) -> dict[str, Any]:

@@ -220,7 +220,8 @@ class Sender:
             return
         start_before = lease_from + self._limits.start_seconds_max
         for row in rows:
-            version, effective = (versions.get((row.sequence_id, one)) for one in (row.version, row.effective))
+            version = versions.get((row.sequence_id, row.version))
+            effective = version if row.effective == row.version else versions.get((row.sequence_id, row.effective))
             self._lanes[row.lane].waiting.append(Work(row, version, effective, lease_from, start_before))
         for lane in self._lanes.values():
             if lane.waiting:

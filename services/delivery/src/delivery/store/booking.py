@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from chassis.pool import Conn
 
@@ -29,9 +29,10 @@ class Ending(StrEnum):
 
 @dataclass(slots=True)
 class Booking:
-    """One claimed message and what became of it; the fields stand in the order of the statement's parameters."""
+    """One claimed message and what became of it."""
 
     enrollment_id: str
+    contact_id: str
     token: int
     ending: str
     message_id: str
@@ -47,7 +48,6 @@ class Booking:
     next_step: str | None = None
     next_lane: str | None = None
     next_after: timedelta | None = None
-    key: bytes | None = None
     event: bytes | None = None
     notice: bytes | None = None
     """What enrollment is told where it is still so: StepsFinished, or the condition for which it is withheld."""
@@ -64,13 +64,16 @@ class Booking:
 _BOOK: Final = """
 with r as (
     select * from unnest(
-        $1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::text[], $6::timestamptz[], $7::text[], $8::text[],
-        $9::text[], $10::interval[], $11::integer[], $12::text[], $13::text[], $14::interval[], $15::bytea[],
-        $16::bytea[], $17::bytea[], $18::boolean[], $19::timestamptz[], $20::bigint[]
-    ) as r (enrollment_id, token, ending, message_id, channel, due_at, code, detail, provider_message_id, retry_after,
-        planned_under, next_step, next_lane, next_after, key, event, notice, in_doubt, opens_at, contact_at)
+        $1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::bytea[], $6::bytea[], $7::integer[]
+    ) as one (enrollment_id, message_id, due_at, provider_message_id, event, notice, way)
+    join unnest(
+        $8::integer[], $9::bigint[], $10::text[], $11::text[], $12::text[], $13::interval[], $14::integer[],
+        $15::text[], $16::text[], $17::interval[], $18::boolean[], $19::timestamptz[], $20::bigint[]
+    ) as ways (way, token, ending, code, detail, retry_after, planned_under, next_step, next_lane, next_after,
+        in_doubt, opens_at, contact_at) using (way)
 ), held as materialized (
-    select r.*, p.sequence_id, p.contact_id, p.step_id, p.version, p.attempt, p.halted,
+    select r.*, split_part(p.lane, ':', 1) as channel, convert_to(p.contact_id, 'UTF8') as key, p.sequence_id,
+        p.contact_id, p.step_id, p.version, p.attempt, p.halted,
         v.effective,
         case when r.ending in ('sent', 'failed', 'unknown') then r.ending
             when r.in_doubt or p.in_doubt then 'unknown' else 'dropped' end as outcome,
@@ -161,7 +164,11 @@ select (select count(*) from held) as booked,
 # Before the rows, as there.
 _SHARE_CONTACTS: Final = "select from contact where contact_id = any($1::text[]) order by contact_id for share"
 
-_FIELDS: Final = attrgetter(*Booking.__slots__)
+_ONE: Final = attrgetter("enrollment_id", "message_id", "due_at", "provider_message_id", "event", "notice")
+_WAY: Final = attrgetter(
+    *("token", "ending", "code", "detail", "retry_after", "planned_under", "next_step", "next_lane", "next_after"),
+    *("in_doubt", "opens_at", "contact_at"),
+)
 _NOTHING_LEFT: Final = "delete from claim where token = any($1::bigint[])"
 
 
@@ -174,9 +181,18 @@ async def book(conn: Conn, bookings: Sequence[Booking], *, finished: Sequence[in
     if not bookings:
         await conn.execute(_NOTHING_LEFT, finished)
         return 0
-    held = [one.key.decode() for one in bookings if one.contact_at is not None and one.key is not None]
+    held = [one.contact_id for one in bookings if one.contact_at is not None]
     if held:
         await conn.execute(_SHARE_CONTACTS, held)
-    columns = zip(*map(_FIELDS, bookings), strict=True)
-    booked: int = await conn.fetchval(_BOOK, *columns, finished)
+    booked: int = await conn.fetchval(_BOOK, *parameters(bookings), finished)
     return booked
+
+
+def parameters(bookings: Sequence[Booking]) -> list[Sequence[Any]]:
+    """Columns of what each has of its own, the number of the way in which it ended, and columns of the ways.
+
+    Most of a batch have ended in one and the same way: told once, it need not be written and read for each of them.
+    """
+    ways: dict[tuple[Any, ...], int] = {}
+    numbers = [ways.setdefault(way, len(ways)) for way in map(_WAY, bookings)]
+    return [*zip(*map(_ONE, bookings), strict=True), numbers, list(ways.values()), *zip(*ways, strict=True)]
