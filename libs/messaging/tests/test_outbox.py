@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from chassis.clock import monotonic
 from chassis.health import Health
-from messaging import Cause, derive, opening, outbox
+from messaging import Cause, derive, outbox
 from messaging.outbox import BULK, URGENT, Outgoing
 from messaging.relay import Relay
 from prometheus_client import CollectorRegistry
@@ -143,7 +143,6 @@ async def test_an_id_that_is_derived_is_repeated_by_a_replay_and_by_nothing_else
 
 async def test_a_stop_publishes_what_has_been_said(bench: Bench) -> None:
     async with bench.service(commands_only(Recorder())):
-        await bench.until(opening._HELD, opening.LEVEL_LOCKS, opening.Level.KNOWN)  # nothing is published before
         await write(bench, *(bulk(n) for n in range(3_000)))
 
     assert await bench.pool.fetchval("select count(*) from outbox") == 0
