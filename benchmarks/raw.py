@@ -1,8 +1,10 @@
-"""The yardstick: hand-written loops that write the rows that Sluice writes, with asyncpg and nothing around it.
+"""The yardstick: hand-written loops that do the same work and write the same rows, with asyncpg and nothing around it.
 
 They run in a database of their own on the same server, on the tables that the same migrations make, so that no relay
 publishes what they write. They decide nothing: no gate, no lease, no lock on a contact, no inbox to look into, no
-Kafka, no rendering; every event's bytes are made before the clock starts. So it is what writing the rows alone costs.
+Kafka. Who sends reads whom it writes to, puts the name into the text, and makes the event with the time of the send.
+`knowing=True` leaves even that out: every event's bytes are made before the clock starts, and nothing of the contact
+is read. So it is what writing the rows alone costs.
 """
 
 import asyncio
@@ -10,8 +12,10 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
+import orjson
+from asyncpg import Record
 from chassis.clock import monotonic, utc_now
 from chassis.migrate import migrate
 from chassis.pool import Conn
@@ -41,7 +45,15 @@ select enrollment_id, $3, contact_id, 1, 1, $4, $5, $6, $6 from unnest($1::uuid[
     as row (enrollment_id, contact_id)
 """
 
-_CLAIM: Final = """
+_FILL_CONTACTS: Final = """
+insert into delivery.contact (contact_id, state_version, source_partition, source_offset, attributes, addresses)
+select contact_id, 1, 0, n, jsonb_build_object('first_name', 'Name ' || n, 'status', 'New'),
+    jsonb_build_object('email', contact_id || '@example.com')
+from unnest($1::text[]) with ordinality as row (contact_id, n)
+on conflict do nothing
+"""
+
+_TAKEN: Final = """
 with taken as (
     update pending set token = 1, epoch = 1, attempt = attempt + 1
     where enrollment_id = any(array(
@@ -54,7 +66,10 @@ with taken as (
     insert into books_delta (sequence_id, pending, claimed)
     select $1, -count(*), count(*) from taken having count(*) > 0
 )
-select enrollment_id::text, contact_id from taken
+"""
+_CLAIM_KNOWING: Final = f"{_TAKEN} select enrollment_id::text, contact_id from taken"
+_CLAIM: Final = f"""{_TAKEN}
+select enrollment_id::text, contact_id, attributes, addresses from taken join contact using (contact_id)
 """
 
 _FINISH: Final = """
@@ -132,22 +147,71 @@ async def _import(conn: Conn, chunks: Iterator[Sequence[Prepared]]) -> None:
             await conn.execute("insert into inbox (message, answer) values ($1, $2)", chunk[0].enrollment_id, answer)
 
 
-async def sends(stack: Stack, rows: Sequence[Prepared]) -> float:
-    """Seconds that it takes to claim all first messages and to write what follows from their being sent."""
-    by_enrollment = {row.enrollment_id: row for row in rows}
+async def sends(stack: Stack, rows: Sequence[Prepared], *, knowing: bool = False) -> float:
+    """Seconds that it takes to claim all first messages, to send them nowhere, and to write what follows from that."""
     due = utc_now() - timedelta(minutes=1)
     async with _connections(stack, "delivery") as conns:
         await conns[0].execute(_EMPTY_DELIVERY)
         ids = [row.enrollment_id for row in rows], [row.contact_id for row in rows]
         await conns[0].execute(_FILL_PENDING, *ids, SEQUENCE, FIRST_STEP, LANE, due)
-        await conns[0].execute("vacuum analyze pending")
+        await conns[0].execute(_FILL_CONTACTS, ids[1])
+        await conns[0].execute("vacuum analyze pending, contact")
+        by_enrollment = {row.enrollment_id: row for row in rows}
         started = monotonic()
-        await asyncio.gather(*(_send(conn, by_enrollment, due) for conn in conns))
+        if knowing:
+            await asyncio.gather(*(_send_knowing(conn, by_enrollment, due) for conn in conns))
+        else:
+            await asyncio.gather(*(_send(conn, due) for conn in conns))
         return monotonic() - started
 
 
-async def _send(conn: Conn, by_enrollment: dict[str, Prepared], due: datetime) -> None:
+async def _send(conn: Conn, due: datetime) -> None:
     claim, finish = await conn.prepare(_CLAIM), await conn.prepare(_FINISH)
+    while taken := await claim.fetch(SEQUENCE, LANE, SENDS_PER_BATCH):
+        columns = zip(*[_sent(row, due) for row in taken], strict=True)
+        await finish.fetch(*columns, SEQUENCE, SECOND_STEP, timedelta(days=SECOND_AFTER_DAYS), FIRST_STEP, due)
+
+
+def _sent(taken: Record, due: datetime) -> tuple[Any, ...]:
+    """What is written of one message: enrollment, message, contact, and the event with its key."""
+    enrollment_id, contact_id, attributes, addresses = taken
+    contact, to = orjson.loads(attributes), orjson.loads(addresses)["email"]
+    name = contact["first_name"]
+    text = f"Hi {name}, this is where you start. Your number is {contact_id}."
+    _nowhere(to, f"Welcome, {name}", text)
+    message_id, now = derive(enrollment_id, FIRST_STEP), utc_now()
+    event = {
+        "specversion": "1.0",
+        "id": derive(message_id, "sent"),
+        "type": MessageSent.TYPE,
+        "source": "delivery",
+        "time": now,
+        "datacontenttype": "application/json",
+        "correlationid": message_id,
+        "causationid": message_id,
+        "data": {
+            "enrollment_id": enrollment_id,
+            "contact_id": contact_id,
+            "sequence_id": SEQUENCE,
+            "version": 1,
+            "occurred_at": now,
+            "message_id": message_id,
+            "step_id": FIRST_STEP,
+            "channel": "email",
+            "attempt": 1,
+            "due_at": due,
+            "sent_at": now,
+        },
+    }
+    return enrollment_id, message_id, contact_id, contact_id.encode(), orjson.dumps(event, option=orjson.OPT_UTC_Z)
+
+
+def _nowhere(to: str, subject: str, text: str) -> None:
+    """As the null channel sends."""
+
+
+async def _send_knowing(conn: Conn, by_enrollment: dict[str, Prepared], due: datetime) -> None:
+    claim, finish = await conn.prepare(_CLAIM_KNOWING), await conn.prepare(_FINISH)
     after = timedelta(days=SECOND_AFTER_DAYS)
     while taken := await claim.fetch(SEQUENCE, LANE, SENDS_PER_BATCH):
         rows = [by_enrollment[row[0]] for row in taken]

@@ -118,7 +118,7 @@ class Relay:
                     upto = await _send(producer, rows)
                 await outbox.forget(conn, [row.seq for row in rows], upto)
                 RELAYED.labels(lane).inc(len(rows))
-            elif stop.is_set():
+            elif stopped is not None:  # else it may have been said, and the stop asked, while this was read
                 return
             else:
                 await self._rest(stop)
