@@ -28,11 +28,11 @@ def provider_failed(result: Result) -> bool | None:
     A refusal of one recipient is work done. What is put off (429, 5xx, no connection, credentials) or without an answer
     in time is a failure, except where it is put off for one recipient's or template's sake.
     """
+    if result.outcome is Outcome.SENT:
+        return False
     if result.code in _OURS:
         return None
     match result.outcome:
-        case Outcome.SENT:
-            return False
         case Outcome.REFUSED:
             return result.code in _OF_THE_ACCOUNT
         case Outcome.RETRY:

@@ -74,7 +74,8 @@ class Version:
 
     def outgoing(self, row: Claimed) -> Outgoing:
         """The message, planned in this version, rendered for its contact; NoContent where that cannot be."""
-        contact = Contact(row.contact_id, orjson.loads(row.attributes or "{}"), orjson.loads(row.tags or "[]"))
+        tags = orjson.loads(row.tags) if row.tags not in (None, "[]") else ()
+        contact = Contact(row.contact_id, orjson.loads(row.attributes or "{}"), tags)
         try:
             content: Content = self._message(row.step_id).render(contact)
         except TemplateFault as fault:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from math import inf
 from typing import Final
 
@@ -51,7 +51,8 @@ class Control:
         self._risen_at: dict[tuple[str, int], float] = {}
         self._heard_at = 0.0
         self._fresh_until = 0.0
-        self._clock: tuple[datetime, float] = (utc_now(), self._monotonic())
+        self._clock = utc_now().timestamp() - self._monotonic()
+        """What the database's clock is ahead of this process's monotonic one."""
         self._woken = asyncio.Event()
         self._began = 0.0
 
@@ -80,12 +81,11 @@ class Control:
 
     def now(self) -> datetime:
         """The database's clock, as this process's monotonic clock carries it on from the last refresh."""
-        read, at = self._clock
-        return read + timedelta(seconds=self._monotonic() - at)
+        return datetime.fromtimestamp(self._clock + self._monotonic(), UTC)
 
     def tell(self, now: datetime) -> None:
         """The database's clock, as somebody else has just read it."""
-        self._clock = (now, self._monotonic())
+        self._clock = now.timestamp() - self._monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Keep the copy fresh until stopped; while that fails it goes stale by itself."""

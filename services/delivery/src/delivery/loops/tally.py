@@ -37,14 +37,14 @@ class Tally:
         self._owner = owner
         self._lanes = list(lanes)
         self._health = health
-        self._attempts: Counter[Attempt] = Counter()
+        self._attempts: Counter[tuple[str, int, str | None]] = Counter()
         self._serve_at = 0.0
 
     def note(self, lane: str, result: Result, content: Content | None = None) -> None:
         """An attempt has ended."""
         failed = provider_failed(result)
         if failed is not None:
-            self._attempts[Attempt(lane, servers_of(content), (result.code or "failed") if failed else None)] += 1
+            self._attempts[lane, servers_of(content), (result.code or "failed") if failed else None] += 1
 
     async def run(self, finished: asyncio.Event) -> None:
         """Tell until finished, and once more then."""
@@ -72,9 +72,11 @@ class Tally:
         if serves:
             self._serve_at = monotonic() + SERVE_SECONDS
 
-    async def _write(self, conn: Conn, told: Counter[Attempt], *, serves: bool, leaving: bool) -> None:
+    async def _write(
+        self, conn: Conn, told: Counter[tuple[str, int, str | None]], *, serves: bool, leaving: bool
+    ) -> None:
         if told:
-            await attempts.add(conn, told)
+            await attempts.add(conn, {Attempt._make(one): count for one, count in told.items()})
         if serves:
             await attempts.serve(conn, self._owner, self._lanes)
         if leaving:
