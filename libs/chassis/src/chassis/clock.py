@@ -4,6 +4,7 @@ import asyncio
 import time
 import uuid
 from datetime import UTC, datetime
+from typing import Final
 
 
 def utc_now() -> datetime:
@@ -11,9 +12,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def monotonic() -> float:
-    """Seconds on a clock that never goes back; comparable only within this process."""
-    return time.monotonic()
+monotonic: Final = time.monotonic
+"""Seconds on a clock that never goes back; comparable only within this process."""
 
 
 def wall_milliseconds() -> int:

@@ -42,9 +42,15 @@ class Version:
 
     plan: Definition
     document: Document
+    is_conditional: bool = field(init=False)
+    """Whether there is anything to look at before a send, but for opt-outs."""
     _compiled: dict[str, CompiledMessage] = field(default_factory=dict)
     _following: dict[tuple[int, str, tuple[str, ...]], Step | None] = field(default_factory=dict)
     """What comes next is the same for everybody who has come the same way: it is looked up once."""
+
+    def __post_init__(self) -> None:
+        stop_when = self.plan.stop_when
+        self.is_conditional = self.plan.window is not None or bool(stop_when.success or stop_when.failure)
 
     def condition_met(self, row: Claimed) -> StopReason | None:
         """What ends the row's enrollment, which runs under this version, instead of the send."""

@@ -257,7 +257,7 @@ class Sender:
             # Its contact, as it was enrolled, is not known here yet, or is gone; or its version cannot be read here.
             self._postpone(row)
             return
-        if self._hold(row, work.effective):
+        if (row.opted_out_of or work.effective.is_conditional) and self._hold(row, work.effective):
             return
 
         def check() -> None:
