@@ -100,11 +100,15 @@ class Node:
     async def beat(self, topics: Topics) -> None:
         """Every reader that has caught up says so."""
         behind = {place for place, _ in self.behind(topics)}
+        standing = {
+            (topic, partition): at
+            for topic, routes in self.routes.topics.items()
+            if routes.heartbeat
+            for partition, at in self.positions[topic].items()
+            if (topic, partition) not in behind
+        }
         async with self.pool.acquire() as conn:
-            for topic, routes in self.routes.topics.items():
-                if routes.heartbeat:
-                    read = {p: at for p, at in self.positions[topic].items() if (topic, p) not in behind}
-                    await offsets.beat(conn, topic, read)
+            await offsets.beat(conn, standing)
 
     async def take_outbox(self) -> list[Queued]:
         """What was said since the last time, in its order; from here it goes on through the relays."""

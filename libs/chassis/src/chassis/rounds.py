@@ -21,13 +21,25 @@ Round = Callable[[], Awaitable[bool]]
 
 
 class Rounds:
-    """A loop that does its round again and again, with a rest where there was nothing more to do."""
+    """A loop that does its round again and again, with a rest where there was nothing more to do.
 
-    def __init__(self, name: str, go_round: Round, *, rest_seconds: float, health: Health) -> None:
+    `woken` ends a rest early. A stop does not then: let it rest for less than a second.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        go_round: Round,
+        *,
+        rest_seconds: float,
+        health: Health,
+        woken: asyncio.Event | None = None,
+    ) -> None:
         self.__qualname__ = name
         self._round = go_round
         self._rest_seconds = rest_seconds
         self._health = health
+        self._woken = woken
 
     async def go_round(self) -> bool:
         """Go round once, for whoever decides when; True where there may be more at once."""
@@ -38,6 +50,8 @@ class Rounds:
         waits = delays(0.1, OUTAGE_DELAY_SECONDS_MAX)
         while not stop.is_set():
             self._health.beat(self.__qualname__, every_seconds_max=max(STALL_SECONDS_MAX, 2 * self._rest_seconds))
+            if self._woken is not None:
+                self._woken.clear()
             try:
                 more = await self.go_round()
             except Exception as error:
@@ -49,5 +63,5 @@ class Rounds:
                 continue
             waits = delays(0.1, OUTAGE_DELAY_SECONDS_MAX)
             if not more:
-                await sleep_unless(stop, self._rest_seconds)
+                await sleep_unless(self._woken or stop, self._rest_seconds)
         self._health.forget(self.__qualname__)

@@ -25,15 +25,14 @@ from messaging.routes import TopicRoutes
 log = structlog.get_logger()
 
 BATCH_RECORDS_MAX: Final = 500
-BEAT_SECONDS: Final = 0.2
-CONFIRM_SECONDS_MAX: Final = 0.5
+WATCH_SECONDS: Final = 2.0
 CONFIRM_SECONDS: Final = 2.0
 POLL_FRESH_MILLISECONDS_MAX: Final = 1_500
 STALL_SECONDS_MAX: Final = 60.0
 RESTART_SECONDS_MAX: Final = 60.0
 RESTART_AGAIN_SECONDS: Final = 5.0
 ESCAPE_SECONDS: Final = (0.2, 30.0)
-FETCH_WAIT_MILLISECONDS: Final = 250
+FETCH_WAIT_MILLISECONDS: Final = 500
 SESSION_MILLISECONDS_MAX: Final = 6_000
 """The shortest that a broker accepts by default: so long are the partitions of a killed process unheard."""
 REST_MILLISECONDS: Final = 5
@@ -228,19 +227,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
                 done[partition.partition] = wanted
         return done
 
-    async def beat(self, stop: asyncio.Event) -> None:
-        """Confirm being caught up, several times a second; start the consumer anew where it hangs."""
-        name = f"reader:{self.topic}"
-        while not stop.is_set():
-            self._health.beat(name, every_seconds_max=STALL_SECONDS_MAX * 2)
-            if self.caught_up() and self._must_confirm():
-                await self._confirm()
-            # A batch under way waits for the database, not for Kafka.
-            if not self._busy and monotonic() - self._progress > STALL_SECONDS_MAX:
-                await self._restart()
-            await sleep_unless(stop, BEAT_SECONDS)
-
-    def _must_confirm(self) -> bool:
+    def must_confirm(self) -> bool:
         """A heartbeat each time; a service that may have to catch up is told by its other readers once in a while."""
         if self._routes.heartbeat:
             return True
@@ -249,19 +236,15 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             self._confirmed = monotonic()
         return due
 
-    async def _confirm(self) -> None:
-        """Look again once the connection is there: a beat that waited for one would vouch for what was true before."""
-        try:
-            async with (
-                asyncio.timeout(CONFIRM_SECONDS_MAX),
-                self._pipeline.pool.acquire() as conn,
-                conn.transaction(),
-            ):
-                if await self._pipeline.knows(conn):
-                    await offsets.beat(conn, self.topic, self.caught_up())
-        except Exception as error:
-            log.warning("heartbeat_failed", topic=self.topic, error=type(error).__name__)
-            await sleep(BEAT_SECONDS)
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Start the consumer anew where it hangs."""
+        name = f"reader:{self.topic}"
+        while not stop.is_set():
+            self._health.beat(name, every_seconds_max=STALL_SECONDS_MAX * 2)
+            # A batch under way waits for the database, not for Kafka.
+            if not self._busy and monotonic() - self._progress > STALL_SECONDS_MAX:
+                await self._restart()
+            await sleep_unless(stop, WATCH_SECONDS)
 
     async def _restart(self) -> None:
         """A consumer may live on, stuck, after its broker was away: it is made anew."""

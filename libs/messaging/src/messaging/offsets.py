@@ -40,11 +40,18 @@ _SKIP: Final = """
 update consumer_offset set next_offset = $4 where topic = $1 and partition = $2 and next_offset = $3
 """
 
+# A row that somebody holds is one that moves on: it has nothing to confirm, and the others do not wait for it.
 _BEAT: Final = """
+with standing as materialized (
+    select stored.topic, stored.partition
+    from consumer_offset as stored
+    join unnest($1::text[], $2::integer[], $3::bigint[]) as at (topic, partition, next_offset)
+        using (topic, partition, next_offset)
+    where not stored.withheld
+    for update of stored skip locked
+)
 update consumer_offset as stored set beat = stored.beat + 1, caught_up_at = clock_timestamp()
-from unnest($2::integer[], $3::bigint[]) as at (partition, next_offset)
-where stored.topic = $1 and stored.partition = at.partition and stored.next_offset = at.next_offset
-    and not stored.withheld
+from standing where stored.topic = standing.topic and stored.partition = standing.partition
 """
 
 _WITHHOLD: Final = "update consumer_offset set withheld = true where topic = $1 and partition = $2"
@@ -73,9 +80,11 @@ async def skip(conn: Conn, topic: str, move: Move) -> None:
     await conn.execute(_SKIP, topic, move.partition, move.expected, move.next)
 
 
-async def beat(conn: Conn, topic: str, positions: Mapping[int, int]) -> None:
-    """Confirm that the readers at these positions have caught up; one that stands elsewhere confirms nothing."""
-    await conn.execute(_BEAT, topic, list(positions), list(positions.values()))
+async def beat(conn: Conn, positions: Mapping[tuple[str, int], int]) -> None:
+    """Confirm that the readers at these positions, by topic and partition, have caught up; one that stands elsewhere
+    confirms nothing."""
+    places = list(positions)
+    await conn.execute(_BEAT, [topic for topic, _ in places], [one for _, one in places], list(positions.values()))
 
 
 async def withhold(conn: Conn, topic: str, partition: int) -> None:

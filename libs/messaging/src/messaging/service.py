@@ -13,7 +13,7 @@ from chassis.health import Health
 from chassis.pool import Pool
 from faststream.kafka import KafkaBroker
 
-from messaging import inbox
+from messaging import inbox, offsets
 from messaging.consume import Reader
 from messaging.lookout import Lookout
 from messaging.outbox import BULK, URGENT
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 BATCH_SECONDS_MAX: Final = 8.0
 """How long a stop waits for the batches under way; one that is cut off was never committed, and is read again."""
 LEAVE_SECONDS_MAX: Final = 12.0
+BEAT_SECONDS: Final = 0.2
+CONFIRM_SECONDS_MAX: Final = 0.5
 INBOX_KEPT: Final = timedelta(days=40)
 INBOX_SWEEP_ROWS_MAX: Final = 5_000
 INBOX_SWEEP_SECONDS: Final = 60.0
@@ -72,7 +74,8 @@ class Service:
             try:
                 await self._connect(stop)
                 for reader in self._readers:
-                    group.create_task(reader.beat(stop))
+                    group.create_task(reader.watch(stop))
+                group.create_task(self._beat(stop))
                 self._health.ready("kafka", not stop.is_set())
                 await stop.wait()
             finally:
@@ -119,6 +122,24 @@ class Service:
                 await self._broker.stop()
         except Exception as error:
             log.warning("kafka_not_left", error=type(error).__name__)
+
+    async def _beat(self, stop: asyncio.Event) -> None:
+        """Confirm for all readers at once, several times a second, that they have caught up."""
+        while not stop.is_set():
+            due = [reader for reader in self._readers if reader.caught_up() and reader.must_confirm()]
+            if due:
+                try:
+                    await self._confirm(due)
+                except Exception as error:
+                    log.warning("heartbeat_failed", error=type(error).__name__)
+            await sleep_unless(stop, BEAT_SECONDS)
+
+    async def _confirm(self, readers: Sequence[Reader]) -> None:
+        """Look again once the connection is there: a beat that waited for one would vouch for what was true before."""
+        async with asyncio.timeout(CONFIRM_SECONDS_MAX), self.pool.acquire() as conn, conn.transaction():
+            if await self.pipeline.knows(conn):
+                now = {(one.topic, partition): at for one in readers for partition, at in one.caught_up().items()}
+                await offsets.beat(conn, now)
 
     async def _sweep(self, stop: asyncio.Event) -> None:
         """Forget what is older than every topic that could repeat it."""

@@ -1,5 +1,6 @@
 """The composition root: settings become a pool, and the processes that share its schema."""
 
+import asyncio
 import os
 import platform
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from delivery import loops
 from delivery.channels.registry import build, rates, rooms
 from delivery.channels.settings import ChannelSettings
 from delivery.loops.control import Control
+from delivery.loops.listener import Listener
 from delivery.loops.receiver import Receiver, ReceiverSecrets
 from delivery.loops.sender import Sender, SendLimits
 from delivery.routes import routes
@@ -34,14 +36,17 @@ async def plan(settings: DeliverySettings) -> None:
     async with _process(settings, "plan") as (pool, health):
         health.ready("kafka", False)
         service = Service(routes=routes(), pool=pool, kafka=settings.kafka_bootstrap_servers, health=health)
+        stopped = asyncio.Event()
         await run_until_stopped(
             service.run,
+            Listener(pool, stopped, health=health).run,
             *loops.build(
                 service,
                 health,
                 halt_wait_seconds=settings.halt_wait_seconds,
                 unknown_wait_seconds=settings.unknown_wait_seconds,
                 breaker=settings.breaker_limits,
+                stopped=stopped,
             ),
             drain_seconds_max=settings.drain_seconds_max,
         )

@@ -8,7 +8,7 @@ import pytest
 from chassis.health import Health
 from delivery.loops.control import Control
 from delivery.settings import DeliverySettings
-from messaging import consume
+from messaging import consume, service
 from prometheus_client import CollectorRegistry
 
 pytestmark = pytest.mark.stack
@@ -132,6 +132,6 @@ def test_the_ages_of_a_confirmation_add_up_to_no_more_than_is_promised() -> None
     )
     poll_age = consume.POLL_FRESH_MILLISECONDS_MAX / 1_000
 
-    oldest = poll_age + consume.BEAT_SECONDS + settings.gate_staleness_seconds_max
+    oldest = poll_age + service.BEAT_SECONDS + settings.gate_staleness_seconds_max
 
     assert oldest < settings.control_staleness_seconds_max

@@ -45,6 +45,7 @@ def statements() -> dict[str, tuple[str, list[Any]]]:
         "halted": (pending._HALTED_OF, [["c1", "c2"]]),
         "hold": (pending._HOLD, [ids]),
         "look again": (pending._LOOK_AGAIN, [[f"c{number}" for number in range(500)], ["c1"]]),
+        "to plan": (pending._TO_PLAN, []),
         "unplanned": (pending._UNPLANNED, [2_000]),
         "outdated": (pending._OUTDATED, ["s1", 2, "", LONG_AGO, NOBODY, 2_000]),
         "expire": (expiring._HOLD, [2_000]),

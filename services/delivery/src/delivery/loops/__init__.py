@@ -1,5 +1,6 @@
 """What runs besides the consumers: planning and receipts in `plan`, senders in `send`, reports in `receive`."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -22,7 +23,8 @@ from delivery.loops.resolver import Resolver
 from delivery.loops.unserved import Unserved
 from delivery.loops.upkeep import Upkeep
 
-HALTER_REST_SECONDS: Final = 0.02
+HALTER_REST_SECONDS: Final = 0.25
+"""Unless it is woken."""
 PLANNER_REST_SECONDS: Final = 0.1
 REAPER_REST_SECONDS: Final = 0.5
 RESOLVER_REST_SECONDS: Final = 0.5
@@ -42,9 +44,10 @@ def build(
     unknown_wait_seconds: float = UNKNOWN_WAIT_SECONDS,
     breaker: Limits | None = None,
     monotonic: Callable[[], float] = monotonic,
+    stopped: asyncio.Event | None = None,
 ) -> list[Loop]:
-    """The loops of `plan`; without limits there is no breaker."""
-    halter = Halter(service, wait_seconds=halt_wait_seconds, monotonic=monotonic)
+    """The loops of `plan`; without limits there is no breaker. `stopped` is set when there is a stop to prove."""
+    halter = Halter(service, wait_seconds=halt_wait_seconds, monotonic=monotonic, woken=stopped)
     reaper = Reaper(
         service, wait_seconds=halt_wait_seconds, unknown_wait_seconds=unknown_wait_seconds, monotonic=monotonic
     )
@@ -61,4 +64,7 @@ def build(
     }
     if breaker is not None:
         rounds["breaker"] = (Breaker(service, limits=breaker).go_round, BREAKER_REST_SECONDS)
-    return [Rounds(name, go, rest_seconds=rest, health=health) for name, (go, rest) in rounds.items()]
+    woken = {"halter": halter.woken}
+    return [
+        Rounds(name, go, rest_seconds=rest, health=health, woken=woken.get(name)) for name, (go, rest) in rounds.items()
+    ]

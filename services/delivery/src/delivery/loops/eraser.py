@@ -35,6 +35,9 @@ class Eraser:
 
     async def go_round(self) -> bool:
         """Erase a batch; False where there is nothing to erase."""
+        async with self._service.pool.acquire() as conn:
+            if not await erasures.are_asked(conn):
+                return False
         async with self._service.begin() as tx:
             erasure = await erasures.take(tx.conn)
             if erasure is None:

@@ -1,6 +1,8 @@
 """Gives receipts: when the claims made before a stop have ended, or can send no more."""
 
+import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from chassis.clock import monotonic
 from messaging import Service
@@ -9,6 +11,8 @@ from delivery.handlers.receipts import give_contacts, give_sequences
 from delivery.handlers.suspensions import give_scopes
 from delivery.loops.watch import Watch
 from delivery.store import halts
+
+SOON_SECONDS: Final = 0.02
 
 
 class Halter:
@@ -19,8 +23,17 @@ class Halter:
     its process. No timestamps of two machines are compared.
     """
 
-    def __init__(self, service: Service, *, wait_seconds: float, monotonic: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        service: Service,
+        *,
+        wait_seconds: float,
+        monotonic: Callable[[], float] = monotonic,
+        woken: asyncio.Event | None = None,
+    ) -> None:
         self._service = service
+        self.woken: Final = woken or asyncio.Event()
+        """Set when there may be something to do, and SOON_SECONDS after a round that left something owed."""
         self._sequences: Watch[tuple[str, int]] = Watch(wait_seconds, monotonic=monotonic)
         self._contacts: Watch[str] = Watch(wait_seconds, monotonic=monotonic)
         self._scopes: Watch[tuple[str, int]] = Watch(wait_seconds, monotonic=monotonic)
@@ -36,4 +49,5 @@ class Halter:
                 await give_sequences(tx, lapsed=lapsed_sequences)
                 await give_contacts(tx, lapsed=lapsed_contacts)
                 await give_scopes(tx, lapsed=lapsed_scopes)
+            asyncio.get_running_loop().call_later(SOON_SECONDS, self.woken.set)
         return False

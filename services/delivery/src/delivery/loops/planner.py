@@ -23,7 +23,10 @@ class Planner:
         self._rows_max = rows_max
 
     async def go_round(self) -> bool:
-        """One transaction of each kind; True where there may be more."""
+        """One transaction of each kind, where a look finds anything; True where there may be more."""
+        async with self._service.pool.acquire() as conn:
+            if not await pending.to_plan(conn):
+                return False
         async with self._service.begin() as tx:
             planned = await plan_unplanned(tx, limit=self._rows_max)
         async with self._service.begin() as tx:

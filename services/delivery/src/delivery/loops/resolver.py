@@ -7,7 +7,7 @@ from messaging import Service
 from delivery.domain.resolution import by_policy
 from delivery.handlers import resolutions
 from delivery.handlers.reports import on_kept
-from delivery.store import locks, unknown
+from delivery.store import locks, reports, unknown
 
 ROWS_MAX: Final = 500
 
@@ -20,10 +20,22 @@ class Resolver:
         self._rows_max = rows_max
 
     async def go_round(self) -> bool:
-        """A batch of each; True where there may be more. Reports first: they know better than a policy."""
+        """A batch of each, where a look finds any; True where there may be more.
+
+        Reports first: they know better than a policy.
+        """
+        async with self._service.pool.acquire() as conn:
+            reported = await reports.are_due(conn)
+            doubted = bool(await unknown.due(conn, limit=1))
+        applied = await self._apply() if reported else 0
+        return (await self._decide() if doubted else False) or applied >= self._rows_max
+
+    async def _apply(self) -> int:
         async with self._service.begin() as tx:
             await locks.share_gates(tx.conn)
-            applied = await on_kept(tx, limit=self._rows_max)
+            return await on_kept(tx, limit=self._rows_max)
+
+    async def _decide(self) -> bool:
         async with self._service.begin() as tx:
             await locks.share_gates(tx.conn)
             due = await unknown.due(tx.conn, limit=self._rows_max)
@@ -31,4 +43,4 @@ class Resolver:
             decided = [by_policy(one) for one in held.values() if one.waits]
             await resolutions.settle(tx, decided)
             resolutions.tell(tx, decided)
-        return applied >= self._rows_max or (len(due) >= self._rows_max and bool(decided))
+        return len(due) >= self._rows_max and bool(decided)

@@ -11,6 +11,8 @@ CONTROL_TOPICS: Final = (topics.SEQUENCES_EVENTS, topics.ENROLLMENT_CONTROL, top
 """What stops travel on: senders send only while the readers of these have caught up."""
 GATE_CHANNEL: Final = "delivery.gate"
 """Notified with every commit that changes a gate or a scope."""
+HALT_CHANNEL: Final = "delivery.halt"
+"""Notified with every commit that owes removals their receipts."""
 
 _GATES: Final = "select sequence_id, epoch, open, change from gate where change > $1 order by change"
 

@@ -15,6 +15,8 @@ select sequence_id, epoch, cause from unnest($1::text[], $2::bigint[], $3::jsonb
 on conflict (sequence_id) do nothing
 """
 
+_ANY: Final = "select exists (select from erasure)"
+
 # What a sender that died still holds is told to be unknown before it goes: the reaper does that.
 _TAKE: Final = """
 select e.sequence_id, e.epoch, e.rows, e.cause from erasure e
@@ -49,6 +51,11 @@ async def begin(conn: Conn, halts: Sequence[SequenceHalt]) -> None:
         [halt.epoch for halt in halts],
         [None if halt.cause is None else orjson.dumps(halt.cause).decode() for halt in halts],
     )
+
+
+async def are_asked(conn: Conn) -> bool:
+    """Whether any sequence is being erased."""
+    return bool(await conn.fetchval(_ANY))
 
 
 async def take(conn: Conn) -> Erasure | None:

@@ -20,12 +20,16 @@ on conflict (sequence_id, epoch) do update set erase = sequence_halt.erase or ex
 
 # As JSON, for arrays of different lengths make no array.
 _OWE_CONTACTS: Final = """
-insert into contact_halt (removal_id, contact_id, enrollment_ids, waiting_ids, waiting_tokens, dropped, in_flight,
-    cause)
-select removal_id, contact_id, enrollment_ids, waiting_ids, waiting_tokens, dropped, in_flight, cause
-from jsonb_to_recordset($1::jsonb) as row (removal_id text, contact_id text, enrollment_ids uuid[], waiting_ids uuid[],
-    waiting_tokens bigint[], dropped bigint, in_flight bigint, cause jsonb)
-on conflict (removal_id) do nothing
+with owed as (
+    insert into contact_halt (removal_id, contact_id, enrollment_ids, waiting_ids, waiting_tokens, dropped, in_flight,
+        cause)
+    select removal_id, contact_id, enrollment_ids, waiting_ids, waiting_tokens, dropped, in_flight, cause
+    from jsonb_to_recordset($1::jsonb) as row (removal_id text, contact_id text, enrollment_ids uuid[],
+        waiting_ids uuid[], waiting_tokens bigint[], dropped bigint, in_flight bigint, cause jsonb)
+    on conflict (removal_id) do nothing
+    returning 1
+)
+select pg_notify(current_schema() || '.halt', '') from owed limit 1
 """
 
 _OWED: Final = """

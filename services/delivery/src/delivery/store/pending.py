@@ -74,6 +74,8 @@ _HALT: Final = """
 update pending set halted = true where enrollment_id = any($1::uuid[]) and token is not null and not halted
 """
 
+_TO_PLAN: Final = "select exists (select from pending where lane is null) or exists (select from replan)"
+
 # Of those that were never planned, the ones whose entry the gate knows of (`Known.knows_of`); of all, those whose
 # version is here.
 _UNPLANNED: Final = """
@@ -195,6 +197,11 @@ async def drop(conn: Conn, enrollment_ids: Sequence[str]) -> None:
 async def halt(conn: Conn, enrollment_ids: Sequence[str]) -> None:
     """Mark rows that a sender holds: nothing follows what it does."""
     await conn.execute(_HALT, enrollment_ids)
+
+
+async def to_plan(conn: Conn) -> bool:
+    """Whether anything waits to be planned, or planned again; it may have to wait longer."""
+    return bool(await conn.fetchval(_TO_PLAN))
 
 
 async def unplanned(conn: Conn, *, limit: int) -> list[Row]:

@@ -21,6 +21,8 @@ from early_report where look_at <= clock_timestamp()
 order by look_at limit $1 for update skip locked
 """
 
+_ARE_DUE: Final = "select exists (select from early_report where look_at <= clock_timestamp())"
+
 _DROP: Final = """
 delete from early_report e
 using unnest($1::uuid[], $2::text[]) as said (message_id, kind)
@@ -79,6 +81,11 @@ async def keep(conn: Conn, reports: Sequence[Report], *, provider: str) -> None:
         [one.provider_message_id for one in reports],
         provider,
     )
+
+
+async def are_due(conn: Conn) -> bool:
+    """Whether any kept report is to be looked at again."""
+    return bool(await conn.fetchval(_ARE_DUE))
 
 
 async def take(conn: Conn, *, limit: int) -> list[Kept]:
