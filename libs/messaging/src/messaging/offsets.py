@@ -6,6 +6,8 @@ from typing import Final
 
 from chassis.pool import Conn
 
+from messaging import opening
+
 
 class OffsetsMoved(Exception):
     """Another owner has moved a partition on: this transaction must write nothing."""
@@ -41,13 +43,16 @@ update consumer_offset set next_offset = $4 where topic = $1 and partition = $2 
 """
 
 # A row that somebody holds is one that moves on: it has nothing to confirm, and the others do not wait for it.
+# Whether what was said is known is asked along, as `opening.is_held` does.
 _BEAT: Final = """
-with standing as materialized (
+with known as materialized (
+    select not $4 or not pg_try_advisory_xact_lock_shared($5, hashtext(current_schema() || '.' || $6)) as known
+), standing as materialized (
     select stored.topic, stored.partition
-    from consumer_offset as stored
+    from known cross join consumer_offset as stored
     join unnest($1::text[], $2::integer[], $3::bigint[]) as at (topic, partition, next_offset)
         using (topic, partition, next_offset)
-    where not stored.withheld
+    where known.known and not stored.withheld
     for update of stored skip locked
 )
 update consumer_offset as stored set beat = stored.beat + 1, caught_up_at = clock_timestamp()
@@ -80,11 +85,13 @@ async def skip(conn: Conn, topic: str, move: Move) -> None:
     await conn.execute(_SKIP, topic, move.partition, move.expected, move.next)
 
 
-async def beat(conn: Conn, positions: Mapping[tuple[str, int], int]) -> None:
+async def beat(conn: Conn, positions: Mapping[tuple[str, int], int], *, guarded: bool = False) -> None:
     """Confirm that the readers at these positions, by topic and partition, have caught up; one that stands elsewhere
-    confirms nothing."""
+    confirms nothing. `guarded`: nobody does before what was said is known."""
     places = list(positions)
-    await conn.execute(_BEAT, [topic for topic, _ in places], [one for _, one in places], list(positions.values()))
+    topics, partitions = [topic for topic, _ in places], [partition for _, partition in places]
+    known = opening.LEVEL_LOCKS, opening.Level.KNOWN
+    await conn.execute(_BEAT, topics, partitions, list(positions.values()), guarded, *known)
 
 
 async def withhold(conn: Conn, topic: str, partition: int) -> None:

@@ -98,10 +98,6 @@ class Pipeline:
         """The database's clock; None where the service is closed."""
         return await opening.now(conn, level) if self.guarded else await conn.fetchval(_NOW)
 
-    async def knows(self, conn: Conn) -> bool:
-        """Whether what was said is known: before that no heartbeat counts."""
-        return not self.guarded or await opening.is_held(conn, Level.KNOWN)
-
     async def handle(self, routes: TopicRoutes, records: Sequence[Record], positions: dict[int, int]) -> None:
         """Handle the records of one topic, in order; `positions` (next offset by partition) moves with each commit.
 

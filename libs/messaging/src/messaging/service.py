@@ -136,10 +136,9 @@ class Service:
 
     async def _confirm(self, readers: Sequence[Reader]) -> None:
         """Look again once the connection is there: a beat that waited for one would vouch for what was true before."""
-        async with asyncio.timeout(CONFIRM_SECONDS_MAX), self.pool.acquire() as conn, conn.transaction():
-            if await self.pipeline.knows(conn):
-                now = {(one.topic, partition): at for one in readers for partition, at in one.caught_up().items()}
-                await offsets.beat(conn, now)
+        async with asyncio.timeout(CONFIRM_SECONDS_MAX), self.pool.acquire() as conn:
+            now = {(one.topic, partition): at for one in readers for partition, at in one.caught_up().items()}
+            await offsets.beat(conn, now, guarded=self.pipeline.guarded)
 
     async def _sweep(self, stop: asyncio.Event) -> None:
         """Forget what is older than every topic that could repeat it."""

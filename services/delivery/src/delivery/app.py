@@ -1,6 +1,5 @@
 """The composition root: settings become a pool, and the processes that share its schema."""
 
-import asyncio
 import os
 import platform
 from collections.abc import AsyncIterator
@@ -36,17 +35,17 @@ async def plan(settings: DeliverySettings) -> None:
     async with _process(settings, "plan") as (pool, health):
         health.ready("kafka", False)
         service = Service(routes=routes(), pool=pool, kafka=settings.kafka_bootstrap_servers, health=health)
-        stopped = asyncio.Event()
+        listener = Listener(pool, health=health)
         await run_until_stopped(
             service.run,
-            Listener(pool, stopped, health=health).run,
+            listener.run,
             *loops.build(
                 service,
                 health,
                 halt_wait_seconds=settings.halt_wait_seconds,
                 unknown_wait_seconds=settings.unknown_wait_seconds,
                 breaker=settings.breaker_limits,
-                stopped=stopped,
+                listener=listener,
             ),
             drain_seconds_max=settings.drain_seconds_max,
         )

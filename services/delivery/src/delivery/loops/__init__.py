@@ -1,6 +1,5 @@
 """What runs besides the consumers: planning and receipts in `plan`, senders in `send`, reports in `receive`."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +16,7 @@ from delivery.loops.breaker import Breaker
 from delivery.loops.eraser import Eraser
 from delivery.loops.expirer import Expirer
 from delivery.loops.halter import Halter
+from delivery.loops.listener import Listener
 from delivery.loops.planner import Planner
 from delivery.loops.reaper import Reaper
 from delivery.loops.resolver import Resolver
@@ -24,8 +24,8 @@ from delivery.loops.unserved import Unserved
 from delivery.loops.upkeep import Upkeep
 
 HALTER_REST_SECONDS: Final = 0.25
-"""Unless it is woken."""
-PLANNER_REST_SECONDS: Final = 0.1
+PLANNER_REST_SECONDS: Final = 0.25
+"""These two are woken by what changes a gate."""
 REAPER_REST_SECONDS: Final = 0.5
 RESOLVER_REST_SECONDS: Final = 0.5
 BOOKKEEPER_REST_SECONDS: Final = 0.5
@@ -44,10 +44,11 @@ def build(
     unknown_wait_seconds: float = UNKNOWN_WAIT_SECONDS,
     breaker: Limits | None = None,
     monotonic: Callable[[], float] = monotonic,
-    stopped: asyncio.Event | None = None,
+    listener: Listener | None = None,
 ) -> list[Loop]:
-    """The loops of `plan`; without limits there is no breaker. `stopped` is set when there is a stop to prove."""
-    halter = Halter(service, wait_seconds=halt_wait_seconds, monotonic=monotonic, woken=stopped)
+    """The loops of `plan`; without limits there is no breaker, and without a listener some are late by their rest."""
+    woken = {} if listener is None else {name: listener.woken() for name in ("halter", "planner")}
+    halter = Halter(service, wait_seconds=halt_wait_seconds, monotonic=monotonic, woken=woken.get("halter"))
     reaper = Reaper(
         service, wait_seconds=halt_wait_seconds, unknown_wait_seconds=unknown_wait_seconds, monotonic=monotonic
     )
@@ -64,7 +65,6 @@ def build(
     }
     if breaker is not None:
         rounds["breaker"] = (Breaker(service, limits=breaker).go_round, BREAKER_REST_SECONDS)
-    woken = {"halter": halter.woken}
     return [
         Rounds(name, go, rest_seconds=rest, health=health, woken=woken.get(name)) for name, (go, rest) in rounds.items()
     ]

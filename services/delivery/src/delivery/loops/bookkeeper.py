@@ -19,7 +19,10 @@ class Bookkeeper:
         self._tell_seconds_min = tell_seconds_min
 
     async def go_round(self) -> bool:
-        """Roll up, then tell; True where changes are left to be rolled up."""
+        """Roll up, then tell, where anything has changed; True where changes are left to be rolled up."""
+        async with self._service.pool.acquire() as conn:
+            if not await books.have_changed(conn):
+                return False
         async with self._service.begin() as tx:
             await locks.hold_books(tx.conn)
             rolled = await books.roll_up(tx.conn, limit=DELTAS_MAX)

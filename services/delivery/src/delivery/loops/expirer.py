@@ -28,7 +28,10 @@ class Expirer:
         self._rows_max = rows_max
 
     async def go_round(self) -> bool:
-        """One transaction; True where there may be more."""
+        """One transaction, where any sequence has a mark; True where there may be more."""
+        async with self._service.pool.acquire() as conn:
+            if not await expiring.are_marked(conn):
+                return False
         async with self._service.begin() as tx:
             return await expire_overdue(tx, limit=self._rows_max, unknown_wait=self._unknown_wait) > 0
 

@@ -17,15 +17,20 @@ STALL_SECONDS_MAX: Final = 60.0
 
 
 class Listener:
-    """Sets `woken` when a gate or a scope has changed, or a removal is owed its receipt.
+    """Wakes who asked for it when a gate or a scope has changed, or a removal is owed its receipt.
 
     What it does not hear, for its connection was lost, is found by who looks once in a while.
     """
 
-    def __init__(self, pool: Pool, woken: asyncio.Event, *, health: Health) -> None:
+    def __init__(self, pool: Pool, *, health: Health) -> None:
         self._pool = pool
-        self._woken = woken
+        self._woken: list[asyncio.Event] = []
         self._health = health
+
+    def woken(self) -> asyncio.Event:
+        """An event that is set with each of them; who waits for it clears it."""
+        self._woken.append(asyncio.Event())
+        return self._woken[-1]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen until told to stop, on a new connection where one is lost."""
@@ -45,4 +50,5 @@ class Listener:
         self._health.forget("listener")
 
     def _wake(self, *_: object) -> None:
-        self._woken.set()
+        for event in self._woken:
+            event.set()

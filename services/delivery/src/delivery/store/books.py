@@ -51,6 +51,8 @@ with gone as (
 select coalesce(sum(parts), 0)::bigint from summed
 """
 
+_HAVE_CHANGED: Final = "select exists (select from books_delta) or exists (select from books where unsaid)"
+
 # Two readers of the same second would both find it due: the caller holds the books lock.
 _CLOSE: Final = """
 update books b set unsaid = false, books_version = b.books_version + 1, said_at = clock_timestamp()
@@ -90,6 +92,11 @@ async def read(conn: Conn, sequence_ids: Sequence[str]) -> dict[str, Books]:
     """The books of these sequences, of one instant."""
     found = {row[0]: Books(*list(row)[1:]) for row in await conn.fetch(_READ, sequence_ids)}
     return {sequence_id: found.get(sequence_id, NOTHING) for sequence_id in sequence_ids}
+
+
+async def have_changed(conn: Conn) -> bool:
+    """Whether there is anything to be rolled up, or to be told."""
+    return bool(await conn.fetchval(_HAVE_CHANGED))
 
 
 async def roll_up(conn: Conn, *, limit: int) -> int:

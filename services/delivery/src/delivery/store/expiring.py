@@ -10,6 +10,8 @@ from chassis.pool import Conn
 
 from delivery.domain.expiry import Expiry, Overdue
 
+_ARE_MARKED: Final = "select exists (select from gate where expire_until is not null and open)"
+
 # Lane by lane, so that each is one range of the index. What is unknown is not overdue: its due time is when it will be
 # decided.
 _HOLD: Final = """
@@ -55,6 +57,11 @@ update pending p set lane = 'unknown:', held_by = null, held_lane = null,
 from gate g
 where p.enrollment_id = any($1::uuid[]) and p.token is null and g.sequence_id = p.sequence_id
 """
+
+
+async def are_marked(conn: Conn) -> bool:
+    """Whether any sequence that runs has a mark."""
+    return bool(await conn.fetchval(_ARE_MARKED))
 
 
 async def hold(conn: Conn, *, limit: int) -> list[Overdue]:
