@@ -14,6 +14,7 @@ from rich.table import Table
 from benchmarks import figures, machine
 from benchmarks.arena import run, terminal
 from benchmarks.figures import Measured
+from benchmarks.plot import drawn
 from benchmarks.ratios import (
     channels,
     delivery,
@@ -92,7 +93,9 @@ def main() -> int:
             for one in measured[before:] if whole else ():
                 figures.keep(one)
     if whole:
-        (figures.RESULTS.parent / "bench.md").write_text(as_text(figures.kept(names)))
+        kept = figures.kept(names)
+        (figures.RESULTS.parent / "bench.md").write_text(as_text(kept))
+        (figures.RESULTS.parent / "bench.svg").write_text(drawn(kept))
     else:
         console.print("A short look: nothing of it is kept.")
     return max(code, _shown(measured, console))
