@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from delivery.channels.base import Outgoing, Result
 from delivery.loops.control import Control
-from delivery.loops.sender import Sender, SendLimits, Work
+from delivery.loops.lane import Work
+from delivery.loops.sender import Sender, SendLimits
 from delivery.store.booking import Booking
 from delivery.store.claiming import Claimed
 

@@ -1,12 +1,11 @@
 """One sender process: claim, check, send; as much at once as its channels have room for."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 from chassis.backoff import delays
@@ -21,6 +20,7 @@ from delivery.loops.booker import Booker
 from delivery.loops.claimer import Claimer
 from delivery.loops.contents import Contents, NoContent, Version
 from delivery.loops.control import Control
+from delivery.loops.lane import Lane, Work, lane_of
 from delivery.loops.outcomes import Outcomes, ending_of
 from delivery.loops.pace import Pace
 from delivery.loops.tally import Tally
@@ -52,55 +52,6 @@ class SendLimits:
     def start_seconds_max(self) -> float:
         """Later after the claim no send starts, for the lease might end before it does."""
         return self.lease_seconds_max - self.send_seconds_max - self.margin_seconds
-
-
-@dataclass(slots=True)
-class Lane:
-    """The claimed messages of a channel or a named sender, and how many it takes at once."""
-
-    channel: Channel
-    room: int
-    waiting: deque["Work"] = field(default_factory=deque)
-    resting: deque[asyncio.Future[None]] = field(default_factory=deque)
-    """Workers that have nothing to do."""
-    called: bool = False
-    """One of them, who has not woken yet."""
-    held: int = 0
-    """Claimed and not yet ended."""
-
-    async def next(self) -> "Work":
-        """Wait for one. Who has got one calls a colleague for the next: so as many wake as are needed, and not all."""
-        while not self.waiting:
-            rest = asyncio.get_running_loop().create_future()
-            self.resting.append(rest)
-            await rest
-            self.called = False
-        work = self.waiting.popleft()
-        if self.waiting:
-            self.call()
-        return work
-
-    def call(self) -> None:
-        """Wake one worker, where one rests and none has been called."""
-        while self.resting and not self.called:
-            rest = self.resting.popleft()
-            if not rest.done():  # else its worker was cancelled
-                rest.set_result(None)
-                self.called = True
-
-
-class Work(NamedTuple):
-    """One claimed message on its way."""
-
-    row: Claimed
-    version: Version | None
-    """That it was planned in; None: it cannot be read here."""
-    effective: Version | None
-    """That its enrollment runs under; None as well."""
-    claimed_at: float
-    """On the monotonic clock, before the claim was asked for."""
-    start_before: float
-    """No later; on that clock."""
 
 
 class Sender:
@@ -199,8 +150,11 @@ class Sender:
         """How much each lane takes now. One with little room waits for more, so that a claim is worth its price."""
         if self._booker.waiting >= BOOKINGS_WAITING_MAX:
             return {}
-        free = {name: min(lane.room - lane.held, CLAIM_ROWS_MAX) for name, lane in self._lanes.items()}
-        worth = {name: room for name, room in free.items() if room >= max(1, self._lanes[name].room // 4)}
+        now = self._monotonic()
+        for lane in self._lanes.values():
+            lane.count(now)
+        free = {name: min(lane.most - lane.held, CLAIM_ROWS_MAX) for name, lane in self._lanes.items()}
+        worth = {name: room for name, room in free.items() if room >= max(1, self._lanes[name].most // 4)}
         return self._pace.rooms(worth, held={name: lane.held for name, lane in self._lanes.items()})
 
     async def _take(self, rows: Sequence[Claimed], lease_from: float) -> None:
@@ -319,10 +273,7 @@ class Sender:
     def _leave(self, row: Claimed, *, tried: bool = False) -> None:
         if not tried:
             self._pace.credit(row.lane)
-        self._lanes[row.lane].held -= 1
+        lane = self._lanes[row.lane]
+        lane.held -= 1
+        lane.ended += 1
         self._room_woken.set()
-
-
-def lane_of(name: str) -> str:
-    """The lane of a channel (`email`) or of a named sender (`email:promo`)."""
-    return name if ":" in name else f"{name}:"
