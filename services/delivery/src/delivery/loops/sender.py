@@ -8,12 +8,13 @@ from datetime import timedelta
 from typing import Final
 
 import structlog
+from campaign.definition import Step
 from chassis.backoff import delays
 from chassis.clock import monotonic, sleep_unless
 from chassis.health import Health
 from chassis.pool import Pool, is_transient
 
-from delivery.channels.base import Channel, Outgoing, Result, SendStopped
+from delivery.channels.base import Channel, Content, Outcome, Outgoing, Result, SendStopped
 from delivery.domain.message import UNKNOWN_WAIT_SECONDS
 from delivery.domain.rate import Rate
 from delivery.loops.booker import Booker
@@ -24,7 +25,6 @@ from delivery.loops.lane import Lane, Work, lane_of
 from delivery.loops.outcomes import Outcomes, ending_of
 from delivery.loops.pace import Pace
 from delivery.loops.tally import Tally
-from delivery.store.booking import Ending
 from delivery.store.claiming import Claimed
 
 log = structlog.get_logger()
@@ -234,9 +234,15 @@ class Sender:
         except Exception as error:
             log.exception("send_crashed", channel=row.channel)
             result = Result.unknown("internal", type(error).__name__)
-        self._tally.note(row.lane, result, made.content if isinstance(made, Outgoing) else None)
+        content = made.content if isinstance(made, Outgoing) else None
+        is_sent = result.outcome is Outcome.SENT
+        following = work.effective.next_step(row, planned_in=work.version) if is_sent else None
+        self._end(lane, row, result, content, following)
+
+    def _end(self, lane: Lane, row: Claimed, result: Result, content: Content | None, following: Step | None) -> None:
+        """Note how a claim ended; the booker writes it with others."""
+        self._tally.note(row.lane, result, content)
         ending = ending_of(row, result, idempotent=lane.channel.idempotent)
-        following = work.effective.next_step(row, planned_in=work.version) if ending is Ending.SENT else None
         self._booker.take(self._outcomes.booking(row, ending, result, following=following, now=self._control.now()))
         self._leave(row, tried=True)
 
