@@ -15,7 +15,7 @@ from benchmarks.figures import Figure, Measured, Round, ratio
 from benchmarks.loops.process import heard, program
 from benchmarks.sending import Sending
 
-MESSAGES: Final = 20_000
+MESSAGES: Final = 40_000
 PROCESSES: Final = 2
 HTTP_CONNECTIONS: Final = 64
 SMTP_CONNECTIONS: Final = 16

@@ -83,6 +83,8 @@ async def post(
         ):
             after = retry_after(response.headers.get("Retry-After"))
             answer = Answer(response.status, after, None)
+            if response.content.is_eof() and response.content.total_bytes <= ANSWER_BYTES_MAX:  # it came with its head
+                return Answer(response.status, after, await response.read())
             async with asyncio.timeout(read_seconds_max):
                 answer = Answer(response.status, after, await _read(response))
     except (ClientError, OSError, ValueError) as error:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 from zlib import crc32
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 TELL_SECONDS: Final = 1.0
 SERVE_SECONDS: Final = 5.0
 STALL_SECONDS_MAX: Final = 60.0
+URLS_KEPT: Final = 1_024
 SERVER_GROUPS: Final = 64
 """Webhooks are counted by so many groups of hosts: bounded, however many there are, and naming none."""
 
@@ -85,10 +87,13 @@ class Tally:
 
 def servers_of(content: Content | None) -> int:
     """The group of the server that a webhook goes to; every other channel has one provider."""
-    if not isinstance(content, WebhookContent):
-        return 0
+    return _group(content.url) if isinstance(content, WebhookContent) else 0
+
+
+@lru_cache(maxsize=URLS_KEPT)
+def _group(url: str) -> int:
     try:
-        host = urlsplit(content.url).hostname or ""
+        host = urlsplit(url).hostname or ""
     except ValueError:
         return 0
     return 1 + crc32(host.encode(errors="replace")) % SERVER_GROUPS
