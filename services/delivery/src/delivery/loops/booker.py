@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 SENDS: Final = Metric("sluice_sends", "Messages by channel and how the claim ended.", ["channel", "ending"])
 ROWS_MAX: Final = 500
-GATHER_SECONDS: Final = 0.01
+GATHER_SECONDS: Final = 0.005
 """How long a small batch waits for company, while more is under way."""
 REST_SECONDS: Final = 1.0
 STALL_SECONDS_MAX: Final = 60.0

@@ -17,7 +17,8 @@ STALL_SECONDS_MAX: Final = 60.0
 
 
 class Listener:
-    """Wakes who asked for it when a gate or a scope has changed, or a removal is owed its receipt.
+    """Wakes who asked for it when a gate or a scope has changed, a removal is owed its receipt, or what was claimed of
+    those who are stopped has ended.
 
     What it does not hear, for its connection was lost, is found by who looks once in a while.
     """

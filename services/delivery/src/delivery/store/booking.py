@@ -87,7 +87,8 @@ with r as (
             when r.planned_under is distinct from v.effective or r.contact_at is distinct from (
                 select c.source_offset from contact c where c.contact_id = p.contact_id
             ) then 'released' else r.ending end as stays_as,
-        r.opens_at - g.clock_offset as opens_active
+        r.opens_at - g.clock_offset as opens_active,
+        p.halted or not coalesce(g.open, false) as awaited
     from r
     join pending p on p.enrollment_id = r.enrollment_id and p.token = r.token
     left join gate g on g.sequence_id = p.sequence_id
@@ -157,7 +158,8 @@ with r as (
     delete from claim where token = any($21::bigint[])
 )
 select (select count(*) from held) as booked,
-    case when exists (select from said) then pg_notify(current_schema() || '.outbox', '')::text end as woken
+    case when exists (select from said) then pg_notify(current_schema() || '.outbox', '')::text end as woken,
+    case when exists (select from held where awaited) then pg_notify(current_schema() || '.halt', '')::text end as told
 """
 
 # Who writes a newer record of a contact has what is held looked at again: it waits for this, or this sees the record.

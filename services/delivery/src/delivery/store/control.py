@@ -12,7 +12,7 @@ CONTROL_TOPICS: Final = (topics.SEQUENCES_EVENTS, topics.ENROLLMENT_CONTROL, top
 GATE_CHANNEL: Final = "delivery.gate"
 """Notified with every commit that changes a gate or a scope."""
 HALT_CHANNEL: Final = "delivery.halt"
-"""Notified with every commit that owes removals their receipts."""
+"""Notified with every commit that owes removals their receipts, or ends what a receipt may wait for."""
 
 _GATES: Final = "select sequence_id, epoch, open, change from gate where change > $1 order by change"
 
