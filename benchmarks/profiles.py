@@ -94,6 +94,8 @@ async def record(pid: int, file: Path, *, seconds: int) -> None:
         raise BenchmarkFailed(
             f"py-spy could not take the profile (it needs root, or kernel.yama.ptrace_scope=0): {last}"
         )
+    # Its title is the command, with the paths of this machine.
+    file.write_text(file.read_text().replace(str(spy), spy.name).replace(str(file), file.name))
 
 
 async def of_sender(stack: Stack, file: Path, *, seconds: int) -> None:
