@@ -94,8 +94,6 @@ async def record(pid: int, file: Path, *, seconds: int) -> None:
         raise BenchmarkFailed(
             f"py-spy could not take the profile (it needs root, or kernel.yama.ptrace_scope=0): {last}"
         )
-    # Its title is the command, with the paths of this machine.
-    file.write_text(file.read_text().replace(str(spy), spy.name).replace(str(file), file.name))
 
 
 async def of_sender(stack: Stack, file: Path, *, seconds: int) -> None:
@@ -139,6 +137,12 @@ async def of_reader(stack: Stack, file: Path, *, seconds: int) -> None:
             raise BenchmarkFailed("the topic was read before the profile was taken: ask for fewer --seconds")
 
 
+def without_paths(file: Path) -> None:
+    """Its title is the command that drew it: take the paths of this machine out of it."""
+    spy = Path(sys.executable).with_name("py-spy")
+    file.write_text(file.read_text().replace(str(spy), spy.name).replace(str(file), file.name))
+
+
 def show(name: str, file: Path, console: Console) -> None:
     """Where its time went: functions, modules and packages by what they took themselves."""
     own = own_time(read(file))
@@ -174,6 +178,7 @@ def main() -> int:
     code = run("profile", console, measure, services=False)
     if code == 0:
         for name, file in files.items():
+            without_paths(file)
             show(name, file, console)
     return code
 
