@@ -26,7 +26,7 @@ from sluice_contracts.enrollment import ContactEnrolled
 from sluice_contracts.envelope import Envelope, encode
 
 from benchmarks.arena import admin_url, database, migrations_of
-from benchmarks.workload import CHUNK_CONTACTS, FIRST_STEP, LANE, SECOND_AFTER_DAYS, SECOND_STEP
+from benchmarks.workload import CHUNK_CONTACTS, FIRST_STEP, KNOW_CONTACTS, LANE, SECOND_AFTER_DAYS, SECOND_STEP
 
 DATABASE: Final = "raw"
 SERVICES: Final = ("enrollment", "delivery")
@@ -43,14 +43,6 @@ insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_ve
     due_active, base_active)
 select enrollment_id, $3, contact_id, 1, 1, $4, $5, $6, $6 from unnest($1::uuid[], $2::text[])
     as row (enrollment_id, contact_id)
-"""
-
-_FILL_CONTACTS: Final = """
-insert into delivery.contact (contact_id, state_version, source_partition, source_offset, attributes, addresses)
-select contact_id, 1, 0, n, jsonb_build_object('first_name', 'Name ' || n, 'status', 'New'),
-    jsonb_build_object('email', contact_id || '@example.com')
-from unnest($1::text[]) with ordinality as row (contact_id, n)
-on conflict do nothing
 """
 
 _TAKEN: Final = """
@@ -154,7 +146,7 @@ async def sends(stack: Stack, rows: Sequence[Prepared], *, knowing: bool = False
         await conns[0].execute(_EMPTY_DELIVERY)
         ids = [row.enrollment_id for row in rows], [row.contact_id for row in rows]
         await conns[0].execute(_FILL_PENDING, *ids, SEQUENCE, FIRST_STEP, LANE, due)
-        await conns[0].execute(_FILL_CONTACTS, ids[1])
+        await conns[0].execute(KNOW_CONTACTS, ids[1])
         await conns[0].execute("vacuum analyze pending, contact")
         by_enrollment = {row.enrollment_id: row for row in rows}
         started = monotonic()

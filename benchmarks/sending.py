@@ -43,12 +43,6 @@ insert into delivery.gate (sequence_id, state_version, status, open, epoch, vers
 select sequence_id, 1, 'active', false, 1, 1, 1, nextval('delivery.gate_change') from unnest($1::text[]) as sequence_id
 """
 _TURN: Final = "update delivery.gate set open = $1, change = nextval('delivery.gate_change')"
-_KNOW: Final = """
-insert into delivery.contact (contact_id, state_version, source_partition, source_offset, attributes, addresses)
-select contact_id, 1, 0, n, jsonb_build_object('first_name', 'Name ' || n, 'status', 'New'),
-    jsonb_build_object('email', contact_id || '@example.com')
-from unnest($1::text[]) with ordinality as row (contact_id, n)
-"""
 _EMPTY: Final = "truncate delivery.pending, delivery.message, delivery.outbox, delivery.books_delta, delivery.claim"
 _FILL: Final = """
 insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane,
@@ -81,7 +75,7 @@ class Sending:
         await self.conn.execute("truncate delivery.gate, delivery.definition, delivery.contact")
         await self.conn.execute(_HEARD, CONTROL_TOPICS)
         await self.conn.execute(_PUBLISH, self.sequences, orjson.dumps(self.definition).decode())
-        await self.conn.execute(_KNOW, self.contacts)
+        await self.conn.execute(workload.KNOW_CONTACTS, self.contacts)
         await self.conn.execute("vacuum analyze delivery.contact")
         beats = asyncio.create_task(self._beat())
         try:

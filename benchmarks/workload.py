@@ -41,6 +41,15 @@ DEFINITION: Final[dict[str, Any]] = {
     ],
 }
 
+KNOW_CONTACTS: Final = """
+insert into delivery.contact (contact_id, state_version, source_partition, source_offset, attributes, addresses)
+select contact_id, 1, 0, n, jsonb_build_object('first_name', 'Name ' || n, 'status', 'New'),
+    jsonb_build_object('email', contact_id || '@example.com')
+from unnest($1::text[]) with ordinality as row (contact_id, n)
+on conflict do nothing
+"""
+"""What delivery knows of the contacts, as rows, where no reader is to hear of them."""
+
 SENT_SECONDS_MAX: Final = 300.0
 _SENT: Final = "select count(*) from delivery.message where sequence_id = $1 and outcome = 'sent'"
 _GATE_OPEN: Final = "select coalesce((select open from delivery.gate where sequence_id = $1), false)"

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 import orjson
@@ -146,6 +147,28 @@ async def test_a_stop_publishes_what_has_been_said(bench: Bench) -> None:
         await write(bench, *(bulk(n) for n in range(3_000)))
 
     assert await bench.pool.fetchval("select count(*) from outbox") == 0
+
+
+async def test_what_is_said_and_the_stop_asked_while_the_relay_reads_is_published_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, read, reads = asyncio.Event(), outbox.read, 0
+
+    async def meanwhile(*args: Any, **kwargs: Any) -> list[outbox.Queued]:
+        nonlocal reads
+        found = await read(*args, **kwargs)
+        reads += 1
+        if reads == 1:
+            await write(bench, bulk(1))
+            stop.set()
+        return found
+
+    monkeypatch.setattr("messaging.outbox.read", meanwhile)
+    health = Health(registry=CollectorRegistry())
+    await Relay(bench.pool, kafka=bench.servers.kafka, lane=BULK, health=health).run(stop)
+
+    assert await bench.pool.fetchval("select count(*) from outbox") == 0
+    assert reads > 1
 
 
 async def test_a_stop_publishes_what_has_been_said_though_a_first_try_fails(
