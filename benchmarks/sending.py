@@ -47,7 +47,8 @@ _EMPTY: Final = "truncate delivery.pending, delivery.message, delivery.outbox, d
 _FILL: Final = """
 insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane,
     due_active, base_active)
-select md5(contact_id || $6)::uuid, $1, contact_id, 1, 1, $3, $4, $5, $5 from unnest($2::text[]) as contact_id
+select md5(contact_id || $6)::uuid, $1, contact_id, 1, 1, $3, $4, $5::timestamptz + n * interval '1 microsecond', $5
+from unnest($2::text[]) with ordinality as row (contact_id, n)
 """
 _SERVING: Final = "select count(*) from delivery.lane_server"
 _SENT: Final = "select coalesce(sum(sent), 0) from delivery.books_delta"
@@ -71,12 +72,8 @@ class Sending:
 
     @asynccontextmanager
     async def prepared(self) -> AsyncIterator[None]:
-        """Publish, make the contacts known, and confirm all the while that stops are heard."""
-        await self.conn.execute("truncate delivery.gate, delivery.definition, delivery.contact")
-        await self.conn.execute(_HEARD, CONTROL_TOPICS)
-        await self.conn.execute(_PUBLISH, self.sequences, orjson.dumps(self.definition).decode())
-        await self.conn.execute(workload.KNOW_CONTACTS, self.contacts)
-        await self.conn.execute("vacuum analyze delivery.contact")
+        """Publish, and confirm all the while that stops are heard."""
+        await self.publish()
         beats = asyncio.create_task(self._beat())
         try:
             async with vouched(self.stack.addresses.urls["delivery"], "delivery"):
@@ -85,6 +82,14 @@ class Sending:
             beats.cancel()
             with suppress(asyncio.CancelledError):
                 await beats
+
+    async def publish(self) -> None:
+        """Publish with closed gates, and make the contacts known."""
+        await self.conn.execute("truncate delivery.gate, delivery.definition, delivery.contact")
+        await self.conn.execute(_HEARD, CONTROL_TOPICS)
+        await self.conn.execute(_PUBLISH, self.sequences, orjson.dumps(self.definition).decode())
+        await self.conn.execute(workload.KNOW_CONTACTS, self.contacts)
+        await self.conn.execute("vacuum analyze delivery.contact")
 
     async def fill(self, *, due: datetime) -> None:
         """All of it planned and not yet sent, shared out evenly among the sequences."""

@@ -104,7 +104,7 @@ class SteppedSender:
 
     async def claim(self) -> list[Claimed]:
         """Claim once; what it got."""
-        rests = self._sender._claimer._look_at - self._clock.monotonic()
+        rests = self._sender._claimer.rest
         self._clock.step(max(LOOK_AGAIN_SECONDS, rests))
         await self._sender.claim()
         rows = [work.row for work in self.waiting() if work.row.enrollment_id not in self.held]

@@ -117,8 +117,8 @@ async def process(
         running.rounds += 1
         return found
 
-    async def counted_probe(conn: Any, lanes: Any) -> Any:
-        found = await probe(conn, lanes)
+    async def counted_probe(conn: Any, lanes: Any, **besides: Any) -> Any:
+        found = await probe(conn, lanes, **besides)
         running.looks += 1
         return found
 

@@ -254,12 +254,12 @@ async def test_a_claim_whose_answer_was_lost_is_given_back_and_sent_at_once(
     real = claiming.claim
     lost: list[Any] = []
 
-    async def losing(conn: Any, rooms: Any, *, token: int, owner: str) -> Any:
+    async def losing(conn: Any, rooms: Any, **more: Any) -> Any:
         if lost:
-            return await real(conn, rooms, token=token, owner=owner)
+            return await real(conn, rooms, **more)
         async with world.pool.acquire() as other, other.transaction():
             await locks.share_gates(other)
-            lost.extend(await real(other, rooms, token=token, owner=owner))
+            lost.extend(await real(other, rooms, **more))
         raise ConnectionResetError
 
     monkeypatch.setattr(claiming, "claim", losing)

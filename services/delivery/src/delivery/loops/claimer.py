@@ -15,18 +15,23 @@ from delivery.domain.message import message_id_of
 from delivery.loops.pace import Pace
 from delivery.store import claiming, lapsed, locks
 from delivery.store.booking import Booking, Ending, book
-from delivery.store.claiming import Claimed
+from delivery.store.claiming import Claimed, Place
 
 log = structlog.get_logger()
 
 LOOK_SECONDS_IDLE: Final = 0.05
+LOOK_SECONDS_FLOWING: Final = 0.02
+"""While all that is due is taken each time, and more comes."""
 LOOK_SECONDS_BUSY: Final = 0.1
 """How soon to look again for what has become due; behind a campaign of a million the next one waits no longer."""
 LOOK_SHARE_MAX: Final = 0.1
 """What looking may take of the time: with thousands of sequences it is done less often."""
+PLACES_MAX: Final = 100
+"""How many places one claim takes from: each costs a look, and of each the books are moved; the others come next."""
 
-Place = tuple[str, str]
-"""A sequence and a lane."""
+AGAIN_SECONDS: Final = 1.0
+"""Where more is due than is taken, claims go on from where the last one ended; so soon they begin at the oldest again,
+for what has been planned or given back meanwhile."""
 
 
 class Claimer:
@@ -48,9 +53,20 @@ class Claimer:
         self._monotonic = monotonic
         self._owner = owner
         self._lanes = list(lanes)
-        self._due: list[Place] = []
-        self._look_at = 0.0
+        self._due: dict[Place, datetime | None] = {}
+        """Where something is due, the next first, and since when; None: since ever."""
+        self._again_at = 0.0
+        self._looked_at = 0.0
+        self._look_seconds = 0.0
+        self._flowing = False
         self._lost: set[int] = set()
+
+    @property
+    def rest(self) -> float:
+        """So many seconds until it looks again for what has become due."""
+        usual = LOOK_SECONDS_BUSY if self._due else LOOK_SECONDS_FLOWING if self._flowing else LOOK_SECONDS_IDLE
+        rest = max(usual, self._look_seconds / LOOK_SHARE_MAX)
+        return max(0.0, self._looked_at + rest - self._monotonic())
 
     async def claim(self, rooms: Mapping[str, int]) -> list[Claimed]:
         """Claim once, at most so many messages of each lane; nothing where nothing is due.
@@ -59,23 +75,40 @@ class Claimer:
         """
         await self.give_back()
         await self._look()
-        due = {lane for _, lane in self._due}
-        wanted = {lane: room for lane, room in rooms.items() if lane in due}
+        lanes = {lane for _, lane in self._due}
+        wanted = {lane: room for lane, room in rooms.items() if lane in lanes}
         if not wanted:
             return []
         async with self._pool.acquire() as conn, conn.transaction():
             token, now = await claiming.begin(conn)
             self._tell_clock(now)
-            asked = shares(self._due, await self._pace.hold(conn, wanted))
+            asked = shares(list(self._due), await self._pace.hold(conn, wanted))
             self._lost.add(token)
-            rows = await claiming.claim(conn, asked, token=token, owner=self._owner) if asked else []
+            self._begin_again()
+            since = self._due
+            rows = await claiming.claim(conn, asked, token=token, owner=self._owner, since=since) if asked else []
             await self._pace.spend(conn, Counter(row.lane for row in rows))
         self._lost.discard(token)
-        got = Counter((row.sequence_id, row.lane) for row in rows)
-        # Who was asked for less comes first next time: so a room that is odd for its places favours none.
-        still = sorted((place for place, count in asked.items() if got[place] >= count), key=asked.__getitem__)
-        self._due = [place for place in self._due if place not in asked] + still
+        self._keep(asked, rows)
         return rows
+
+    def _begin_again(self) -> None:
+        if self._monotonic() >= self._again_at:
+            self._again_at = self._monotonic() + AGAIN_SECONDS
+            self._due = dict.fromkeys(self._due)
+
+    def _keep(self, asked: Mapping[Place, int], rows: Sequence[Claimed]) -> None:
+        """Where all that was asked for was got, more is due. Who was asked for less comes first next time: so a room
+        that is odd for its places favours none."""
+        got: Counter[Place] = Counter()
+        last: dict[Place, datetime] = {}
+        for row in rows:
+            place = row.sequence_id, row.lane
+            got[place] += 1
+            last[place] = max(last.get(place, row.due_at), row.due_at)
+        still = sorted((place for place, count in asked.items() if got[place] >= count), key=asked.__getitem__)
+        others = {place: since for place, since in self._due.items() if place not in asked}
+        self._due = others | {place: last[place] for place in still}
 
     async def give_back(self) -> None:
         """Release the claims whose answers were lost: nothing of them was sent, and nobody but this process knows."""
@@ -91,24 +124,23 @@ class Claimer:
             log.warning("claim_given_back", token=token, count=len(rows))
 
     async def _look(self) -> None:
-        started = self._monotonic()
-        if started < self._look_at:
+        if self.rest:
             return
+        started = self._monotonic()
         async with self._pool.acquire() as conn:
-            found = await claiming.probe(conn, self._lanes)
+            found = await claiming.probe(conn, self._lanes, besides=self._due)
         random.shuffle(found)
-        known, now = set(self._due), set(found)
-        self._due = [place for place in self._due if place in now] + [p for p in found if p not in known]
-        ended = self._monotonic()
-        rest = LOOK_SECONDS_BUSY if self._due else LOOK_SECONDS_IDLE
-        self._look_at = ended + max(rest, (ended - started) / LOOK_SHARE_MAX)
+        self._due |= dict.fromkeys(found)
+        self._flowing = bool(self._due)
+        self._looked_at = self._monotonic()
+        self._look_seconds = self._looked_at - started
 
 
 def shares(due: Sequence[Place], rooms: Mapping[str, int]) -> dict[Place, int]:
     """How much to ask of each place: each lane's room, all of it and no more, in equal shares."""
     asked: dict[Place, int] = {}
     for lane, room in rooms.items():
-        places = [place for place in due if place[1] == lane][:room]
+        places = [place for place in due if place[1] == lane][: min(room, PLACES_MAX)]
         for number, place in enumerate(places):
             asked[place] = room // len(places) + (number < room % len(places))
     return asked

@@ -133,7 +133,7 @@ class Sender:
             if claimed is None:
                 await sleep_unless(self._room_woken, REST_SECONDS)
             elif not claimed:
-                await sleep_unless(stop, REST_SECONDS)
+                await sleep_unless(stop, min(REST_SECONDS, self._claimer.rest))
         self._health.forget("claims")
 
     async def claim(self) -> int | None:
