@@ -141,7 +141,7 @@ def test_a_service_that_does_not_is_found_out(
         statement = getattr(claiming, name)
         assert "due_active <=" in statement
         changed = statement.replace(whole, broken)
-        changed = changed.replace("clock.now - g.clock_offset", "clock.now + interval '1 day' - g.clock_offset")
+        changed = changed.replace("clock.now - w.clock_offset", "clock.now + interval '1 day' - w.clock_offset")
         changed = changed.replace("where g.open and", "where") if not broken else changed
         monkeypatch.setattr(claiming, name, changed)
 

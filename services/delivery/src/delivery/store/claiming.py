@@ -57,8 +57,9 @@ with clock as materialized (
 ), places as materialized (
     select g.sequence_id, l.lane, g.clock_offset, coalesce(g.expire_until, '-infinity') as expired
     from gate g cross join unnest($1::text[]) as l (lane)
-    where g.open
-        and (g.sequence_id, l.lane) not in (select known, lane from unnest($2::text[], $3::text[]) as one (known, lane))
+    where g.open and (g.sequence_id, l.lane) not in (
+            select sequence_id, lane from unnest($2::text[], $3::text[]) as known (sequence_id, lane)
+        )
         and not exists (
             select from scope s
             where s.status <> 'running' and s.scope in (
