@@ -84,7 +84,7 @@ async def post(
             after = retry_after(response.headers.get("Retry-After"))
             answer = Answer(response.status, after, None)
             if response.content.is_eof() and response.content.total_bytes <= ANSWER_BYTES_MAX:  # it came with its head
-                return Answer(response.status, after, await response.read())
+                return Answer(response.status, after, response.content.read_nowait())
             async with asyncio.timeout(read_seconds_max):
                 answer = Answer(response.status, after, await _read(response))
     except (ClientError, OSError, ValueError) as error:

@@ -19,8 +19,8 @@ log = structlog.get_logger()
 
 SENDS: Final = Metric("sluice_sends", "Messages by channel and how the claim ended.", ["channel", "ending"])
 ROWS_MAX: Final = 500
-GATHER_SECONDS: Final = 0.005
-"""How long a small batch waits for company, while more is under way."""
+GATHER_SECONDS: Final = 0.02
+"""How long a small batch waits for company, while more is under way and nobody waits for it."""
 REST_SECONDS: Final = 1.0
 STALL_SECONDS_MAX: Final = 60.0
 OUTAGE_DELAY_SECONDS_MAX: Final = 5.0
@@ -38,6 +38,7 @@ class Booker:
         self._open: dict[int, int] = {}
         self._bookings: list[Booking] = []
         self._woken = asyncio.Event()
+        self._hurried = asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -48,10 +49,12 @@ class Booker:
         """A claim of so many messages was made: it is closed with the last booking of them."""
         self._open[token] = count
 
-    def take(self, booking: Booking) -> None:
-        """Write this with the next batch."""
+    def take(self, booking: Booking, *, awaited: bool = False) -> None:
+        """Write this with the next batch; `awaited`: at once, for a receipt waits for it."""
         self._bookings.append(booking)
         self._woken.set()
+        if awaited or len(self._bookings) >= ROWS_MAX:
+            self._hurried.set()
 
     async def run(self, finished: asyncio.Event, *, more_comes: Callable[[], bool]) -> None:
         """Write until `finished` is set and nothing waits; `more_comes` says whether waiting for company pays."""
@@ -63,7 +66,8 @@ class Booker:
                 await sleep_unless(self._woken, REST_SECONDS)
                 continue
             if len(self._bookings) < ROWS_MAX and more_comes():
-                await sleep(GATHER_SECONDS)
+                await sleep_unless(self._hurried, GATHER_SECONDS)
+            self._hurried.clear()
             try:
                 await self._write(self._bookings[:ROWS_MAX])
             except Exception as error:

@@ -243,7 +243,8 @@ class Sender:
         """Note how a claim ended; the booker writes it with others."""
         self._tally.note(row.lane, result, content)
         ending = ending_of(row, result, idempotent=lane.channel.idempotent)
-        self._booker.take(self._outcomes.booking(row, ending, result, following=following, now=self._control.now()))
+        booking = self._outcomes.booking(row, ending, result, following=following, now=self._control.now())
+        self._booker.take(booking, awaited=not self._control.may_send(row.sequence_id, row.epoch))
         self._leave(row, tried=True)
 
     def _make(self, row: Claimed, version: Version) -> Outgoing | Result:
@@ -257,7 +258,7 @@ class Sender:
             return Result.retry("internal", type(error).__name__)
 
     def _release(self, row: Claimed) -> None:
-        self._booker.take(self._outcomes.released(row, now=self._control.now()))
+        self._booker.take(self._outcomes.released(row, now=self._control.now()), awaited=True)
         self._leave(row)
 
     def _postpone(self, row: Claimed) -> None:
