@@ -8,7 +8,7 @@ import pytest
 from delivery.channels.base import Outgoing, Result
 from delivery.domain.breaker import Limits
 from delivery.domain.rate import Rate
-from delivery.loops import outcomes, pace, tally
+from delivery.loops import booker, outcomes, pace, tally
 from delivery.loops.breaker import Breaker
 from delivery.store import claiming, locks
 
@@ -110,6 +110,23 @@ async def test_what_is_about_to_leave_when_its_sequence_stops_does_not_leave(wor
 
     assert channel.arrived == []
     assert receipt.data["in_flight"] == 1
+
+
+async def test_what_a_receipt_waits_for_is_booked_without_waiting_for_company(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booker, "GATHER_SECONDS", 600.0)
+    channel, ends = FakeChannel(), asyncio.Semaphore(0)
+    monkeypatch.setattr(channel.after, "wait", ends.acquire)
+    await set_up(world, "c", "d")
+    async with process(world, channel) as running:
+        await until(lambda: len(channel.arrived) == 2)
+        await world.pause()
+        await until(lambda: not running.control.may_send("s", 0))
+        ends.release()
+        await until(lambda: world.rows("message", "true having count(*) = 1"))
+
+    assert await world.rows("pending", "token is not null") == 1
 
 
 async def test_what_is_about_to_leave_when_its_channel_is_suspended_does_not_leave(world: World) -> None:

@@ -217,8 +217,7 @@ class Sender:
         def check() -> None:
             if not (
                 self._monotonic() <= work.start_before
-                and self._control.may_send(row.sequence_id, row.epoch)
-                and self._control.lane_open(row.lane)
+                and self._may_send(row)
                 and not self._control.outlived(work.claimed_at)
             ):
                 raise SendStopped
@@ -239,12 +238,15 @@ class Sender:
         following = work.effective.next_step(row, planned_in=work.version) if is_sent else None
         self._end(lane, row, result, content, following)
 
+    def _may_send(self, row: Claimed) -> bool:
+        return self._control.may_send(row.sequence_id, row.epoch) and self._control.lane_open(row.lane)
+
     def _end(self, lane: Lane, row: Claimed, result: Result, content: Content | None, following: Step | None) -> None:
         """Note how a claim ended; the booker writes it with others."""
         self._tally.note(row.lane, result, content)
         ending = ending_of(row, result, idempotent=lane.channel.idempotent)
         booking = self._outcomes.booking(row, ending, result, following=following, now=self._control.now())
-        self._booker.take(booking, awaited=not self._control.may_send(row.sequence_id, row.epoch))
+        self._booker.take(booking, awaited=not self._may_send(row))
         self._leave(row, tried=True)
 
     def _make(self, row: Claimed, version: Version) -> Outgoing | Result:
