@@ -31,9 +31,8 @@ values ('s', 1, 'active', true, 0, 1, 1)
 
 def claimer_of(world: World) -> Claimer:
     pace = Pace({}, monotonic=world.monotonic)
-    lanes = [LANE]
     return Claimer(
-        world.pool, owner="tests", lanes=lanes, tell_clock=lambda _: None, pace=pace, monotonic=world.monotonic
+        world.pool, owner="tests", lanes=[LANE], tell_clock=lambda _: None, pace=pace, monotonic=world.monotonic
     )
 
 

@@ -36,7 +36,8 @@ def statements() -> dict[str, tuple[str, list[Any]]]:
     ids = [NOBODY] * 250
     booked = [booking.Booking(one, "c1", 1, "sent", one, "email", LONG_AGO) for one in ids]
     return {
-        "probe": (claiming._PROBE, [["email:", "webhook:", "whatsapp:"], places, ["email:"] * 250]),
+        "probe": (claiming._PROBE, [["email:", "webhook:", "whatsapp:"], [], []]),
+        "probe of the rest": (claiming._PROBE, [["email:", "webhook:", "whatsapp:"], places, ["email:"] * 250]),
         "claim": (claiming._CLAIM, [["stopped", "s1"], ["email:"] * 2, [500, 500], 1, "tests", [None, None]]),
         "claim of many": (claiming._CLAIM, [places, ["email:"] * 250, [2] * 250, 2, "tests", [LONG_AGO] * 250]),
         "book": (booking._BOOK, [*booking.parameters(booked), [1]]),

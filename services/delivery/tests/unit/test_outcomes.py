@@ -8,7 +8,7 @@ import pytest
 from campaign.definition import Step
 from delivery.channels.base import Result
 from delivery.domain.message import ATTEMPTS_MAX, message_id_of
-from delivery.loops.claimer import shares
+from delivery.loops.claimer import PLACES_MAX, shares
 from delivery.loops.outcomes import RETRY_SECONDS_MAX, Outcomes, ending_of, retry_after
 from delivery.store.booking import Ending
 from delivery.store.claiming import Claimed
@@ -140,6 +140,7 @@ def test_a_lane_asks_for_all_of_its_room_and_no_more_in_equal_shares(room: int, 
     assert sum(asked.values()) == room
     assert max(asked.values()) - min(asked.values()) <= 1
     assert {lane for _, lane in asked} == {"email:"}
+    assert len(asked) == min(room, places, PLACES_MAX)
 
 
 def test_what_is_not_tried_again_is_told_to_be_unknown_where_an_earlier_attempt_may_have_arrived() -> None:
