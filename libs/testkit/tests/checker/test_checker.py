@@ -405,7 +405,7 @@ def test_the_attempt_that_was_told_of_may_come_a_moment_after_its_sender_looked_
     history = Ideal().history()
     sent = history.arrivals[0]
     assert data(history, "MessageSent")["message_id"] == sent.message_id
-    history = told(history, "MessageSent", sent_at=sent.at - SECOND / 1_000)
+    history = told(history, "MessageSent", sent_at=sent.at - SECOND / 20)
     refused = replace(sent, at=sent.at - SECOND, accepted=False, outcome="failed")
 
     assert "I4" not in broken(replace(history, arrivals=(refused, *history.arrivals)))

@@ -1,7 +1,8 @@
 """I4: steps arrive in order and never before they are due. I6: events of a key stand in the order of their versions.
 
 What a message is due by is the database's clock; the sinks' is the same machine's. A sender carries the database's
-clock on with its own monotonic one, and offsets travel as decimal seconds: five milliseconds cover both.
+clock on with its own monotonic one, never ahead of it, and offsets travel as decimal seconds: five milliseconds cover
+both. How far behind it may be depends on how busy its process was: `Run.booking_lag_seconds`.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,8 +25,10 @@ def in_order_and_on_time(facts: Facts) -> Iterator[Violation]:
         arrivals = facts.remembered(message_id, came)
         if sent is None or not arrivals:
             continue
-        # What it was due by holds for the attempt that is told of: a pause between two attempts moves it.
-        last = next((one for one in reversed(arrivals) if one.at <= sent.time("sent_at") + CLOCK), arrivals[0])
+        # What it was due by holds for the attempt that is told of: a pause between two attempts moves it. That one may
+        # have come after its `sent_at`: the answer that the clock was read with had to wait for a busy process.
+        latest = sent.time("sent_at") + timedelta(seconds=facts.run.booking_lag_seconds)
+        last = next((one for one in reversed(arrivals) if one.at <= latest), arrivals[0])
         if last.at < sent.time("due_at") - CLOCK:
             yield Violation(
                 last.at,
