@@ -60,7 +60,9 @@ def run(
 
     `services` False: Kafka and Postgres, with topics and schemas, and nobody who uses them.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # asyncio takes this for SIGINT as a request to end in order; in a background job it would be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     logging.configure("benchmark", "warning")
     try:
         with _stack(name, console, env, without, services) as stack:

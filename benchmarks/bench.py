@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import figures, machine
-from benchmarks.arena import run, terminal
+from benchmarks.arena import EXIT_INTERRUPTED, run, terminal
 from benchmarks.figures import Measured
 from benchmarks.plot import drawn
 from benchmarks.ratios import (
@@ -58,7 +58,8 @@ examples:
 
 
 def main() -> int:
-    """0 where every figure reaches what it must, 1 where one does not, 2 where an argument is wrong."""
+    """0 where every figure reaches what it must, 1 where one does not, 2 where an argument is wrong, 130 where it was
+    interrupted: what had been measured is kept and shown."""
     usual = [figure.name for module in MODULES for figure in module.FIGURES]
     names = usual + [figure.name for module in LONG for figure in module.FIGURES]
     parser = argparse.ArgumentParser(
@@ -87,7 +88,7 @@ def main() -> int:
     whole = (asked.rounds, asked.halts, asked.seconds) == (ROUNDS, halts.HALTS, soak.SECONDS)
     code, measured = 0, list[Measured]()
     for module in (*MODULES, *LONG):
-        if {figure.name for figure in module.FIGURES} & set(only):
+        if code != EXIT_INTERRUPTED and {figure.name for figure in module.FIGURES} & set(only):
             before = len(measured)
             code = max(code, _measure(module, console, asked.rounds, measured, **amounts.get(module, {})))
             for one in measured[before:] if whole else ():
