@@ -34,6 +34,24 @@ def test_a_lane_that_has_become_slow_claims_less() -> None:
     assert slower.most == slower.room
 
 
+@pytest.mark.parametrize(
+    ("room", "held", "free"),
+    [(1, 0, 1), (1, 1, 0), (16, 8, 8), (16, 9, 0), (1_000, 500, 500), (1_000, 501, 0), (10_000, 0, 500)],
+)
+def test_a_claim_waits_for_half_the_room_and_no_more_than_it_takes_at_once(room: int, held: int, free: int) -> None:
+    taken = lane(room=room)
+    taken.held = held
+
+    assert taken.free(500) == free
+
+
+def test_a_lane_with_more_room_than_two_claims_take_asks_for_a_whole_one() -> None:
+    wide = lane(room=10_000)
+    wide.held = 9_400
+
+    assert wide.free(500) == 500
+
+
 async def test_a_claim_wakes_as_many_workers_as_it_needs() -> None:
     busy = lane()
     taken = asyncio.Semaphore(0)

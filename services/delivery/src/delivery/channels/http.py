@@ -82,9 +82,9 @@ async def post(
             session.post(url, data=body, headers=headers, allow_redirects=False) as response,
         ):
             after = retry_after(response.headers.get("Retry-After"))
-            answer = Answer(response.status, after, None)
             if response.content.is_eof() and response.content.total_bytes <= ANSWER_BYTES_MAX:  # it came with its head
                 return Answer(response.status, after, response.content.read_nowait())
+            answer = Answer(response.status, after, None)
             async with asyncio.timeout(read_seconds_max):
                 answer = Answer(response.status, after, await _read(response))
     except (ClientError, OSError, ValueError) as error:

@@ -89,9 +89,9 @@ class WebhookChannel:
 
 def _judge(answer: Answer) -> Result:
     status = answer.status
-    code, detail = f"http_{status}", f"the receiver answered {status}"
     if 200 <= status < 300:
         return Result.sent()
+    code, detail = f"http_{status}", f"the receiver answered {status}"
     if status >= 500 or status in _LATER:
         return Result.retry(code, detail, after_seconds=answer.retry_after_seconds)
     if 300 <= status < 400:

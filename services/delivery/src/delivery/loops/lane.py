@@ -36,6 +36,11 @@ class Lane:
         """So many it may hold."""
         return self.room + self.ahead
 
+    def free(self, rows_max: int) -> int:
+        """How many a claim of at most `rows_max` takes now; 0 where it pays to wait for more room."""
+        free = min(self.most - self.held, rows_max)
+        return free if free >= max(1, min(self.most // 2, rows_max)) else 0
+
     def count(self, now: float) -> None:
         """See how fast it is. Nothing is claimed ahead where a sender's death leaves unknown what it held."""
         elapsed = now - self.counted_at

@@ -153,9 +153,8 @@ class Sender:
         now = self._monotonic()
         for lane in self._lanes.values():
             lane.count(now)
-        free = {name: min(lane.most - lane.held, CLAIM_ROWS_MAX) for name, lane in self._lanes.items()}
-        worth = {name: room for name, room in free.items() if room >= max(1, self._lanes[name].most // 2)}
-        return self._pace.rooms(worth, held={name: lane.held for name, lane in self._lanes.items()})
+        free = {name: room for name, lane in self._lanes.items() if (room := lane.free(CLAIM_ROWS_MAX))}
+        return self._pace.rooms(free, held={name: lane.held for name, lane in self._lanes.items()})
 
     async def _take(self, rows: Sequence[Claimed], lease_from: float) -> None:
         if not rows:
