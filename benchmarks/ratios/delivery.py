@@ -17,7 +17,7 @@ from benchmarks.arena import database
 from benchmarks.figures import Figure, Measured, Round, ratio
 from benchmarks.sending import Sending
 
-MESSAGES: Final = 100_000
+MESSAGES: Final = 200_000
 FIGURES: Final = (Figure("R1", "delivery to a null channel ÷ a loop that writes the same rows", 0.75, 1.0),)
 
 
