@@ -47,7 +47,7 @@ _EMPTY: Final = "truncate delivery.pending, delivery.message, delivery.outbox, d
 _FILL: Final = """
 insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane,
     due_active, base_active)
-select md5(contact_id || $6)::uuid, $1, contact_id, 1, 1, $3, $4, $5::timestamptz + n * interval '1 microsecond', $5
+select md5(contact_id || $6)::uuid, $1, contact_id, 1, 1, $3, $4, $5::timestamptz + n * $7::interval, $5
 from unnest($2::text[]) with ordinality as row (contact_id, n)
 """
 _SERVING: Final = "select count(*) from delivery.lane_server"
@@ -91,13 +91,13 @@ class Sending:
         await self.conn.execute(workload.KNOW_CONTACTS, self.contacts)
         await self.conn.execute("vacuum analyze delivery.contact")
 
-    async def fill(self, *, due: datetime) -> None:
-        """All of it planned and not yet sent, shared out evenly among the sequences."""
+    async def fill(self, *, due: datetime, every: timedelta = timedelta(microseconds=1)) -> None:
+        """All of it planned and not yet sent, shared out evenly among the sequences, one due after the other."""
         await self.conn.execute(_EMPTY)
         step = self.definition["steps"][0]["step_id"]
         for number, sequence_id in enumerate(self.sequences):
             contacts = self.contacts[number :: len(self.sequences)]
-            await self.conn.execute(_FILL, sequence_id, contacts, step, self.lane, due, sequence_id)
+            await self.conn.execute(_FILL, sequence_id, contacts, step, self.lane, due, sequence_id, every)
         await self.conn.execute("vacuum analyze delivery.pending")
 
     async def send_all(self) -> float:

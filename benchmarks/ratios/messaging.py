@@ -13,7 +13,7 @@ from sluice import Sluice
 from sluice_contracts import topics
 
 from benchmarks import machine, raw, workload
-from benchmarks.arena import database, until
+from benchmarks.arena import BenchmarkFailed, database, until
 from benchmarks.figures import Figure, Measured, Round, ratio
 from benchmarks.loops.process import heard, program
 from benchmarks.ratios import rows
@@ -21,6 +21,8 @@ from benchmarks.ratios import rows
 EVENTS: Final = 200_000
 EVENTS_ONE_BY_ONE: Final = 5_000
 SECONDS_MAX: Final = 300.0
+PUBLISHED_TO: Final = topics.ENROLLMENT_EVENTS
+"""By the relay and the raw producer: the topic that is read keeps each event once. It has as many partitions."""
 FIGURES: Final = (
     Figure("R7", "consume + inbox + write ÷ raw getmany + same decode + same write", 0.5, 0.8),
     Figure("R8", "the same ÷ a usual FastStream handler of one message", 5, 20),
@@ -83,9 +85,11 @@ class Bench:
     async def consumed(self, name: str, count: int, *, env: Mapping[str, str] = MappingProxyType({})) -> float:
         """Events a second, from the first row to the last."""
         await self._conn.execute(rows.EMPTY)
-        async with program(name, self.settings(), env=env):
+        async with program(name, self.settings(), env=env) as process:
 
             async def written() -> bool:
+                if process.returncode is not None:
+                    raise BenchmarkFailed(f"{name} ended before it had written {count} rows")
                 return int(await self._conn.fetchval(rows.COUNT)) >= count
 
             await until(f"{name} has written {count} rows", written, seconds_max=SECONDS_MAX)
@@ -112,7 +116,7 @@ class Bench:
 
     async def _fill(self, prepared: list[raw.Prepared]) -> None:
         keys, values = [row.key for row in prepared], [row.sent for row in prepared]
-        await self._conn.execute(_FILL, topics.DELIVERY_EVENTS, keys, values)
+        await self._conn.execute(_FILL, PUBLISHED_TO, keys, values)
 
     async def _published(self) -> bool:
         return not await self._conn.fetchval(_LEFT)

@@ -26,6 +26,7 @@ CLAIMS: Final = 50
 MESSAGES: Final = 200_000
 SEQUENCES: Final = 1_000
 LATE_SECONDS: Final = 20
+FILL_SECONDS_MAX: Final = 20
 FIGURES: Final = (
     Figure("R11", "claims with 10 M future rows ÷ with 100 k", 0.9, 1.0),
     Figure("R11b", "sends of 1,000 active sequences ÷ of one", 0.7, 0.9),
@@ -39,11 +40,6 @@ insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_ve
     due_active, base_active)
 select md5('later' || n)::uuid, $1, 'later-' || n, 1, 1, $3, $4, now + interval '1 day' + n * interval '1 ms', now
 from generate_series(1, $2::int) as n, clock_timestamp() as now
-"""
-_SPREAD: Final = """
-update delivery.pending set due_active = $1::timestamptz + place * make_interval(secs => $2)
-from (select enrollment_id, row_number() over () as place from delivery.pending) as placed
-where pending.enrollment_id = placed.enrollment_id
 """
 _TAKE_AWAY: Final = "delete from delivery.pending where enrollment_id = any($1::uuid[])"
 _LATENESS: Final = "select extract(epoch from ended_at - due_at)::float8 from delivery.message"
@@ -146,11 +142,14 @@ async def _lateness(sending: Sending, per_second: float) -> tuple[float, float]:
     count = min(len(sending.contacts), int(per_second * LATE_SECONDS))
     fewer = Sending(sending.stack, conn, sending.contacts[:count])
     async with fewer.prepared(), asyncio.timeout(WORK_SECONDS_MAX):
-        await fewer.fill(due=utc_now())
+        due = utc_now() + timedelta(seconds=FILL_SECONDS_MAX)
+        await fewer.fill(due=due, every=timedelta(seconds=1 / per_second))
         async with fewer.senders():
-            await conn.execute(_SPREAD, utc_now() + timedelta(seconds=2), 1 / per_second)
             await fewer.turn(opened=True)
-            await sleep(2 + count / per_second)
+            left = (due - utc_now()).total_seconds()
+            if left <= 0:
+                raise BenchmarkFailed("the queue was not filled before its first message was due")
+            await sleep(left + count / per_second)
 
             async def all_sent() -> bool:
                 return int(await conn.fetchval(_BOOKED)) >= count
