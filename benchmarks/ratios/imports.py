@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from statistics import median
 from typing import Final
 
 from chassis.clock import monotonic
@@ -18,6 +19,7 @@ from benchmarks.arena import database, until
 from benchmarks.figures import Figure, Measured, Round, ratio
 
 CONTACTS: Final = 100_000
+PROCESSES: Final = 2
 SEQUENCE: Final = "bench-import"
 READY_SECONDS_MAX: Final = 30.0
 FIGURES: Final = (Figure("R10", "import, enrolled rows ÷ a loop that writes the same rows", 0.5, 0.8),)
@@ -38,38 +40,56 @@ _HEARD: Final = "select count(*) from enrollment.consumer_offset where topic = '
 
 
 async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
-    """In turns; the service reads the commands, decides, writes and publishes, alone with Kafka and Postgres."""
+    """In turns; two processes read the commands, decide, write and publish, alone with Kafka and Postgres."""
     ids = workload.contact_ids(CONTACTS)
     rows = await asyncio.to_thread(raw.prepared, ids)
     measured: list[Round] = []
+    knowing: list[Round] = []
     await raw.prepare(stack)
     async with database(stack) as conn, Sluice(stack.addresses.kafka) as sluice:
         await conn.execute(_KNOW, ids)
         await conn.execute(_RULES, SEQUENCE)
         await conn.execute(_PUBLISH, SEQUENCE)
         await conn.execute("vacuum analyze enrollment.contact")
-        async with _service(stack, conn):
+        async with _services(stack, conn):
+            await workload.enroll(sluice, SEQUENCE, ids, told=lambda entered: None)  # until both have joined the group
             for _ in range(rounds):
                 other = CONTACTS / await raw.imports(stack, rows)
                 await conn.execute(_EMPTY)
                 started = monotonic()
                 await workload.enroll(sluice, SEQUENCE, ids, told=lambda entered: None)
                 measured.append(ratio(CONTACTS / (monotonic() - started), other))
-                console.print(f"  R10: {measured[-1].ours:,.0f} contacts/s, the loop {other:,.0f}")
+                knowing.append(ratio(measured[-1].ours, CONTACTS / await raw.imports(stack, rows, knowing=True)))
+                console.print(
+                    f"  R10: {measured[-1].ours:,.0f} contacts/s, the loop {other:,.0f}, "
+                    f"one that knows beforehand what it will write {knowing[-1].other:,.0f}"
+                )
         about = await machine.described(conn)
-    settings = {"contacts": CONTACTS, "a command": workload.CHUNK_CONTACTS, "under way": workload.CHUNKS_IN_FLIGHT}
+    settings = {
+        "contacts": CONTACTS,
+        "a command": workload.CHUNK_CONTACTS,
+        "under way": workload.CHUNKS_IN_FLIGHT,
+        "processes": PROCESSES,
+        "loops": raw.LOOPS,
+        "a loop that knows beforehand what it will write": {
+            "ratio": round(median(one.value for one in knowing), 3),
+            "other": [round(one.other or 0.0) for one in knowing],
+        },
+    }
     return [Measured(FIGURES[0], measured, "contacts a second", about, settings)]
 
 
 @asynccontextmanager
-async def _service(stack: Stack, conn: Conn) -> AsyncIterator[None]:
+async def _services(stack: Stack, conn: Conn) -> AsyncIterator[None]:
+    """As many as there are loops; each reads its share of the partitions."""
     env = os.environ | {
         "SLUICE_DATABASE_URL": stack.addresses.urls["enrollment"],
         "SLUICE_KAFKA_BOOTSTRAP_SERVERS": stack.addresses.kafka[0],
         "SLUICE_HEALTH_PORT": "0",
         "SLUICE_LOG_LEVEL": "warning",
     }
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "enrollment", "run", env=env)
+    argv = (sys.executable, "-m", "enrollment", "run")
+    running = [await asyncio.create_subprocess_exec(*argv, env=env) for _ in range(PROCESSES)]
     try:
 
         async def ready() -> bool:
@@ -78,6 +98,8 @@ async def _service(stack: Stack, conn: Conn) -> AsyncIterator[None]:
         await until("enrollment reads its imports", ready, seconds_max=READY_SECONDS_MAX)
         yield
     finally:
-        with suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+        for process in running:
+            with suppress(ProcessLookupError):
+                process.terminate()
+        for process in running:
+            await process.wait()

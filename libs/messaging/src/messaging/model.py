@@ -23,7 +23,8 @@ class Refused(Exception):
         self.faults = tuple(faults)
 
 
-@dataclass(frozen=True, slots=True)
+# Neither this nor a message is frozen: one is made for each record, and freezing it costs as much again as making it.
+@dataclass(slots=True)
 class Cause:
     """What an emitted message follows from: a record, or a timer (then `id` is the row's id and its due epoch)."""
 
@@ -46,7 +47,7 @@ class Cause:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Message(Generic[T]):
     """One record that is what it should be."""
 
