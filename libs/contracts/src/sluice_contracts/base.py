@@ -32,6 +32,8 @@ _DURATION: Final = re.compile(r"(?=.)(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-
 
 def parse_timestamp(text: str) -> datetime:
     """Read an RFC 3339 time with an offset; ValueError for anything else (a bare date, no offset, a number)."""
+    if len(text) == 27 and text[10] == "T" and text[26] == "Z":  # as `format_timestamp` writes it
+        return datetime.fromisoformat(text)
     if len(text) < 20 or text[10] not in "Tt " or not text.isascii():
         raise ValueError("not an RFC 3339 time")
     moment = datetime.fromisoformat(text.upper())
@@ -78,10 +80,7 @@ class _TimestampSchema:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         aware = core_schema.datetime_schema(strict=True, tz_constraint="aware")
-        text = core_schema.no_info_plain_validator_function(_read_timestamp)
-        either = core_schema.union_schema(
-            [aware, text], mode="left_to_right", custom_error_type="rule", custom_error_message=TIMESTAMP_RULE
-        )
+        either = core_schema.no_info_plain_validator_function(_read_timestamp)
         return core_schema.lax_or_strict_schema(lax_schema=either, strict_schema=aware)
 
     @classmethod
@@ -90,9 +89,14 @@ class _TimestampSchema:
 
 
 def _read_timestamp(value: Any) -> datetime:
-    if not isinstance(value, str):
-        raise ValueError
-    return parse_timestamp(value)
+    try:
+        if isinstance(value, str):
+            return parse_timestamp(value)
+    except ValueError:
+        pass
+    if isinstance(value, datetime) and value.utcoffset() is not None:
+        return value
+    raise PydanticCustomError("rule", TIMESTAMP_RULE)
 
 
 def _shallow(value: Any, depth: int) -> bool:

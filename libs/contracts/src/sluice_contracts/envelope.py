@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import orjson
 
@@ -130,7 +130,7 @@ def _envelope(attributes: dict[str, Any], data: Any, traceparent: Any) -> Envelo
     )
 
 
-def _well_formed(value: Any) -> bool:
+def _well_formed(value: Any) -> TypeGuard[str]:
     return (
         isinstance(value, str)
         and 0 < len(value) <= ATTRIBUTE_LENGTH_MAX
@@ -140,16 +140,16 @@ def _well_formed(value: Any) -> bool:
 
 def _required(attributes: dict[str, Any], name: str) -> str:
     value = attributes.get(name)
-    if not isinstance(value, str) or not _well_formed(value):
-        raise InvalidEnvelope(
-            f"{name}: must be a text of 1 to {ATTRIBUTE_LENGTH_MAX} characters, none of them a control character"
-        )
-    return value
+    if _well_formed(value):
+        return value
+    raise InvalidEnvelope(
+        f"{name}: must be a text of 1 to {ATTRIBUTE_LENGTH_MAX} characters, none of them a control character"
+    )
 
 
 def _optional(attributes: dict[str, Any], name: str) -> str | None:
     value = attributes.get(name)
-    return value if isinstance(value, str) and _well_formed(value) else None
+    return value if value is not None and _well_formed(value) else None
 
 
 def _time(value: Any) -> datetime | None:
