@@ -159,12 +159,16 @@ def _rows(measured: Sequence[Measured]) -> list[list[str]]:
             _number(one.figure.aim, one),
             _number(one.value, one),
             f"{one.spread[0]:.2f}-{one.spread[1]:.2f}",
-            f"{one.rounds[-1].ours:,.0f}" if one.rounds else "",
-            f"{one.rounds[-1].other:,.0f}" if one.rounds and one.rounds[-1].other is not None else "",
+            _many(one.ours),
+            "" if one.other is None else _many(one.other),
             "reached" if one.holds else "not reached",
         ]
         for one in measured
     ]
+
+
+def _many(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.3f}"
 
 
 def _number(value: float, one: Measured) -> str:

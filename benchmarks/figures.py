@@ -49,6 +49,17 @@ class Measured:
         return median(one.value for one in self.rounds)
 
     @property
+    def ours(self) -> float:
+        """The median of our side."""
+        return median(one.ours for one in self.rounds)
+
+    @property
+    def other(self) -> float | None:
+        """The median of the other side, where there is one."""
+        others = [one.other for one in self.rounds if one.other is not None]
+        return median(others) if others else None
+
+    @property
     def spread(self) -> tuple[float, float]:
         """The least and the most of the rounds."""
         values = [one.value for one in self.rounds]
