@@ -50,7 +50,7 @@ def install() -> None:
         (booker, "SENDS", Silent()),
         (pipeline, "HANDLED", Silent()),
         (inbound, "decode", decode),
-        (Message, "model_validate", classmethod(take)),
+        (Message, "from_dict", classmethod(take)),
     ):
         assert hasattr(owner, name), name
         setattr(owner, name, other)

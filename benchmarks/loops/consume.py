@@ -31,7 +31,7 @@ async def main() -> None:
         envelopes = [decode(record.value, record.headers) for records in found.values() for record in records]
         if not envelopes:
             continue
-        sent = [MessageSent.model_validate(envelope.data) for envelope in envelopes]
+        sent = [MessageSent.from_dict(envelope.data) for envelope in envelopes]
         async with conn.transaction():
             await insert.fetch(
                 [envelope.id for envelope in envelopes],

@@ -92,7 +92,7 @@ def _interpret(
             )
         return
     try:
-        data = model.model_validate(envelope.data)
+        data = model.from_dict(envelope.data)
     except ValidationError as error:
         faults = faults_of(error)
         _refuse(inbound, asked, "the data is not what the type asks for", faults)
