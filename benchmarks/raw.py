@@ -150,7 +150,7 @@ def _entered(contact_id: str, number: int, now: datetime) -> tuple[str, str, byt
         "specversion": "1.0",
         "id": derive(enrollment_id, "entered"),
         "type": ContactEnrolled.TYPE,
-        "source": "delivery",
+        "source": "enrollment",
         "time": now,
         "datacontenttype": "application/json",
         "correlationid": enrollment_id,
