@@ -222,7 +222,7 @@ class Message(Part):
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """Read the data of a record; pydantic.ValidationError where it is not that.
 
-        As `model_validate` does, whose way there takes as long as the validation itself.
+        As `model_validate` does, without what that does in Python first: a third of its time.
         """
         read: Self = cls.__pydantic_validator__.validate_python(data)
         return read

@@ -26,7 +26,7 @@ class InvalidEnvelope(Exception):
         self.reason = reason
 
 
-@dataclass(slots=True)  # one for each record: freezing it costs twice as much as making it
+@dataclass(slots=True)  # one for each record: to freeze it costs as much again as making it
 class Envelope:
     """One CloudEvent. `source` and `id` together are its identity."""
 
@@ -149,7 +149,7 @@ def _required(attributes: dict[str, Any], name: str) -> str:
 
 def _optional(attributes: dict[str, Any], name: str) -> str | None:
     value = attributes.get(name)
-    return value if value is not None and _well_formed(value) else None
+    return value if _well_formed(value) else None
 
 
 def _time(value: Any) -> datetime | None:

@@ -74,7 +74,7 @@ class Run:
     sink_lag_seconds: float = 0.0
     """So long may the network of this scene have held bytes back between a sender and a sink."""
     booking_lag_seconds: float = 1.0
-    """So much later than it read the clock may a sender have sent, or a statement of its have been committed."""
+    """So much later than it read the clock may a sender have sent, or one of its statements have been committed."""
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Rows of each queue table, before the run and at its end."""
     canaries: Mapping[str, str] = field(default_factory=dict)
