@@ -53,6 +53,8 @@ async def test_why_answers_each_way_to_get_nothing(
     steps: dict[str, list[dict[str, Any]]] = {
         "outside_window": [campaign.email("mail")],
         "suspended": [campaign.whatsapp("mail")],
+        # Nothing is sent after the refusal, which would be newer.
+        "already_in": [campaign.email("mail", "1d")],
         "edited_away": [campaign.email("first"), campaign.email("mail", "1d"), campaign.email("last", "2d")],
     }
     for code in people:
