@@ -1,7 +1,7 @@
 """`sluice why` answers, in a sentence and with a code, why a contact got nothing."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +18,19 @@ from tests.e2e.test_console import told
 pytestmark = pytest.mark.stack
 
 WEEK = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+CODES = [
+    "unknown",  # asked first: some seconds later the policy decides it
+    "not_yet_due",
+    "outside_window",
+    "paused",
+    "suspended",
+    "removed",
+    "opted_out",
+    "already_in",
+    "refused_by_provider",
+    "edited_away",
+]
+"""Each contact's sequence is named after what becomes of it."""
 
 
 @pytest.fixture
@@ -31,61 +44,15 @@ async def suspended(campaign: Campaign) -> AsyncIterator[str]:
 async def test_why_answers_each_way_to_get_nothing(
     campaign: Campaign, suspended: str, command_line: CommandLine
 ) -> None:
-    name = campaign.sequence_id
-    people = dict(
-        zip(
-            (
-                "not_yet_due",
-                "outside_window",
-                "paused",
-                "suspended",
-                "removed",
-                "opted_out",
-                "already_in",
-                "refused_by_provider",
-                "unknown",
-                "edited_away",
-            ),
-            await campaign.introduce(10),
-            strict=True,
-        )
-    )
-    steps: dict[str, list[dict[str, Any]]] = {
-        "outside_window": [campaign.email("mail")],
-        "suspended": [campaign.whatsapp("mail")],
-        # Nothing is sent after the refusal, which would be newer.
-        "already_in": [campaign.email("mail", "1d")],
-        "edited_away": [campaign.email("first"), campaign.email("mail", "1d"), campaign.email("last", "2d")],
-    }
-    for code in people:
-        more = {"delivery": _closed_now()} if code == "outside_window" else {}
-        usual = [campaign.email("first"), campaign.email("mail", "1d")]
-        definition = campaign.definition(*steps.get(code, usual), **more)
-        if code in ("refused_by_provider", "unknown"):
-            definition["steps"] = [campaign.email("mail"), campaign.email("last", "1d")]
-        await campaign.sluice.save(f"{name}-{code}", definition)
-        await campaign.sluice.publish(f"{name}-{code}")
+    people = dict(zip(CODES, await campaign.introduce(len(CODES)), strict=True))
+    await _publish(campaign)
     await campaign.sink.behave("email", "status", match=people["refused_by_provider"], status=550, stage="rcpt")
     await campaign.sink.behave("email", "accept_and_drop_answer", match=people["unknown"])
 
-    for code in people:
-        if code != "unknown":
-            await campaign.sluice.enroll(f"{name}-{code}", people[code])
-    await campaign.sluice.pause(f"{name}-paused", wait="stopped")
-    await campaign.sluice.remove(people["removed"], sequence=f"{name}-removed")
-    await _opt_out(campaign, people["opted_out"])
-    await campaign.sluice.save(
-        f"{name}-edited_away", campaign.definition(campaign.email("first"), campaign.email("last", "2d"))
-    )
-    await campaign.sluice.publish(f"{name}-edited_away")
-    again = await campaign.sluice.enroll_many(f"{name}-already_in", [people["already_in"]])
-    await campaign.sluice.enroll(f"{name}-unknown", people["unknown"])
+    await _come_to_nothing(campaign, people)
 
-    assert again.refused == {"already_enrolled": 1}
-    # The policy decides what is unknown after some seconds: that is asked first.
-    codes = ["unknown", *(code for code in people if code != "unknown")]
-    seen = {code: await _why(campaign, command_line, people[code], code) for code in codes}
-    assert {code: answer["code"] for code, answer in seen.items()} == {code: code for code in people}
+    seen = {code: await _why(campaign, command_line, people[code], code) for code in CODES}
+    assert {code: answer["code"] for code, answer in seen.items()} == {code: code for code in CODES}
     assert all(re.fullmatch(r"[A-Z`].*\.", answer["answer"]) for answer in seen.values())
     assert all(answer["decisions"] for answer in seen.values())
 
@@ -116,9 +83,45 @@ async def test_one_click_on_unsubscribe_ends_it_and_a_scanner_that_opens_the_lin
     assert (stopped["contact_id"], stopped["reason"]) == (contact, "opted_out")
 
 
+async def _publish(campaign: Campaign) -> None:
+    at_once, tomorrow = campaign.email("mail"), campaign.email("mail", "1d")
+    usual = [campaign.email("first"), tomorrow]
+    ends_at_once = [at_once, campaign.email("last", "1d")]
+    steps: dict[str, list[dict[str, Any]]] = {
+        "outside_window": [at_once],
+        "suspended": [campaign.whatsapp("mail")],
+        "already_in": [tomorrow],  # nothing is sent after the refusal, which would be newer
+        "refused_by_provider": ends_at_once,
+        "unknown": ends_at_once,
+        "edited_away": [*usual, campaign.email("last", "2d")],
+    }
+    for code in CODES:
+        more = {"delivery": _closed_now()} if code == "outside_window" else {}
+        await campaign.sluice.save(_sequence(campaign, code), campaign.definition(*steps.get(code, usual), **more))
+        await campaign.sluice.publish(_sequence(campaign, code))
+
+
+async def _come_to_nothing(campaign: Campaign, people: Mapping[str, str]) -> None:
+    for code in CODES[1:]:
+        await campaign.sluice.enroll(_sequence(campaign, code), people[code])
+    await campaign.sluice.pause(_sequence(campaign, "paused"), wait="stopped")
+    await campaign.sluice.remove(people["removed"], sequence=_sequence(campaign, "removed"))
+    await _opt_out(campaign, people["opted_out"])
+    edited = campaign.definition(campaign.email("first"), campaign.email("last", "2d"))
+    await campaign.sluice.save(_sequence(campaign, "edited_away"), edited)
+    await campaign.sluice.publish(_sequence(campaign, "edited_away"))
+    again = await campaign.sluice.enroll_many(_sequence(campaign, "already_in"), [people["already_in"]])
+    assert again.refused == {"already_enrolled": 1}
+    await campaign.sluice.enroll(_sequence(campaign, "unknown"), people["unknown"])
+
+
+def _sequence(campaign: Campaign, code: str) -> str:
+    return f"{campaign.sequence_id}-{code}"
+
+
 async def _why(campaign: Campaign, command_line: CommandLine, contact: str, code: str) -> dict[str, Any]:
     """What the command says, once the console has heard of it."""
-    sequence = f"{campaign.sequence_id}-{code}"
+    sequence = _sequence(campaign, code)
     step = [] if code in ("removed", "opted_out", "already_in") else ["--step", "mail"]
     asked = [contact, sequence, *step]
     path = f"/contacts/{contact}/why?sequence={sequence}" + ("&step=mail" if step else "")

@@ -27,6 +27,8 @@ from testkit.database import fresh_schema, vouched
 from testkit.feeder import Feeder, Said
 from testkit.stack import Servers
 
+from services.delivery.tests.component.receiving import Client, receiving
+
 HALT_WAIT_SECONDS = 22.0
 LONG_AGO = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BEAT = """
@@ -323,3 +325,10 @@ def _booking() -> Callable[..., Booking]:
 @pytest.fixture
 def world(pool: Pool) -> World:
     return World(pool)
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[Client]:
+    """Of the receiver, over HTTP."""
+    async with receiving(world) as opened:
+        yield opened
