@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tests.faults.scene import Scene
-from tests.faults.scenes import broker, clocks, database, freezing, kills, load, network, records, sinks
+from tests.faults.scenes import broker, clocks, database, freezing, kills, load, network, records, sinks, soak
 
 GROUPS: Final[Mapping[str, tuple[Scene, ...]]] = {
     "records": records.SCENES,
@@ -16,6 +16,7 @@ GROUPS: Final[Mapping[str, tuple[Scene, ...]]] = {
     "clocks": clocks.SCENES,
     "broker": broker.SCENES,
     "database": database.SCENES,
+    "everything": soak.SCENES,
 }
 SCENES: Final[Mapping[str, Scene]] = {one.name: one for group in GROUPS.values() for one in group}
 CI: Final = ("kill-after-send", "freeze-before-first-byte", "postgres-restart")
