@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,11 +22,23 @@ from tests.faults.stage import NoSmallDisk, Stage, staged
 SEED: Final = 1
 WIDTH: Final = 160
 STARTS_MAX: Final = 3
+EXIT_INTERRUPTED: Final = 130
+EXAMPLES: Final = """examples:
+  make faults                                              every scene and every planted bug: an hour
+  make faults ARGS="--scene kill-after-send --seed 7"      one scene, by another seed
+  make faults ARGS="--scene network --plant gate-ignored"  a group of scenes, and a planted bug
+"""
 
 
 def main() -> int:
-    """0 where every promise held and each planted bug was found, 1 where not, 2 where there is no such scene."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    """0 where every promise held and each planted bug was found, 1 where not, 2 where there is no such scene, 130 where
+    it was interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="make faults ARGS=…",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--list", action="store_true", help="the scenes and the planted bugs")
     parser.add_argument(
         "--scene", action="append", default=[], metavar="NAME", help="this one (or a group); repeatable"
@@ -48,10 +61,15 @@ def main() -> int:
     kept = asked.keep or Path(tempfile.mkdtemp(prefix="sluice-histories-"))
     report = Report(console, seed=asked.seed, kept=kept)
     scenes, plants = chosen(asked)
+    # In a background job SIGINT would be ignored; asyncio takes it as a request to end in order.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         asyncio.run(run(scenes, plants, report, seed=asked.seed, kept=kept))
     except KeyboardInterrupt:
-        console.print("[red]interrupted[/red]")
+        report.end()
+        console.print("[red]interrupted: this is only what was played; everything that was started is stopped[/red]")
+        return EXIT_INTERRUPTED
     return report.end()
 
 
