@@ -42,8 +42,11 @@ class Play:
     """What `after` looked for."""
 
     async def fill(self) -> None:
-        """Let people enter whose messages come due one after the other in the seconds that follow."""
-        sequence_id = f"{self.workload.prefix}-later"
+        """Let people enter whose messages come due one after the other in the seconds that follow.
+
+        In a sequence that nobody pauses and by a channel that nobody suspends: a resume might not be heard any more.
+        """
+        sequence_id = await self.workload.steady()
         contacts = self.chance.sample(self.workload.contacts, FILLED)
         command = EnrollContacts(sequence_id=sequence_id, contact_ids=contacts)
         await self.workload.ask(command, key=command.key_of("fill"))
@@ -173,7 +176,7 @@ def _ready_seconds_max(scene: Scene) -> float:
 async def _gather(stage: Stage, workload: Workload, run: Run, marks: collect.Marks) -> History:
     at = stage.stack.addresses
     records = await collect.records(at.kafka, marks)
-    gone = [sequence_id for sequence_id in workload.canaries if sequence_id not in workload.sequences]
+    gone = workload.canaries.keys() - {*workload.sequences, *workload.spared}
     words = [workload.canaries[one] for one in gone]
     found = (*run.found, *await collect.canaries(stage.conn, words))
     return History(

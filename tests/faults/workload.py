@@ -54,6 +54,9 @@ KINDS: Final = (
     Kind("later", (("webhook", 1), ("email", 4), ("webhook", 3)), campaign="both"),
 )
 
+STEADY: Final = Kind("steady", (("email", 2), ("email", 3), ("email", 2), ("email", 2)))
+"""Something is due every few seconds after each entry."""
+
 
 @dataclass
 class Workload:
@@ -71,6 +74,8 @@ class Workload:
     canaries: dict[str, str] = field(default_factory=dict)
     sequences: list[str] = field(default_factory=list)
     """Those that stay."""
+    spared: list[str] = field(default_factory=list)
+    """Those that stay, and that nobody pauses or edits."""
     _number: int = 0
     _deleted: int = 0
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -88,6 +93,12 @@ class Workload:
         writes = [await self._introduce(contact) for contact in self.contacts]
         await asyncio.gather(*writes)
         await asyncio.gather(*(self._launch(kind) for kind in KINDS))
+
+    async def steady(self) -> str:
+        """A sequence that goes on, whatever users pause and suspend; its id."""
+        sequence_id = await self._launch(STEADY, stays=False)
+        self.spared.append(sequence_id)
+        return sequence_id
 
     async def run(self, seconds: float) -> None:
         """Do it all for so long; then end it in order: nothing stays paused or suspended."""
