@@ -1,20 +1,17 @@
 """Bugs planted in service processes, each with the fault that brings it to light: the checker must name its promise."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
 from chassis.clock import sleep
 
-from tests.faults.scene import Outcome, Play, Scene, play
+from tests.faults.scene import Fault, Outcome, Play, Scene, play
 from tests.faults.scenes import database, freezing, network, records, sinks
 from tests.faults.scenes.freezing import pause_all, resume_all
 from tests.faults.stage import Stage
 
 REST_SECONDS_MAX: Final = 15.0
 """What a bug has lost never comes to rest."""
-
-Fault = Callable[[Play], Awaitable[None]]
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Play:
         """Let people enter whose messages come due one after the other in the seconds that follow.
 
         In a sequence that nobody pauses and by a channel that nobody suspends: a resume might not be heard any more.
+        TimeoutError where they do not enter: where nothing comes due, a scene shows nothing.
         """
         sequence_id = await self.workload.steady()
         contacts = self.chance.sample(self.workload.contacts, FILLED)
@@ -52,7 +53,9 @@ class Play:
         await self.workload.ask(command, key=command.key_of("fill"))
         waiting = "select count(*) from delivery.pending where sequence_id = $1"
         deadline = monotonic() + FILL_SECONDS_MAX
-        while monotonic() < deadline and await self.stage.conn.fetchval(waiting, sequence_id) < FILLED // 3:
+        while await self.stage.conn.fetchval(waiting, sequence_id) < FILLED // 3:
+            if monotonic() > deadline:
+                raise TimeoutError(f"fewer than {FILLED // 3} had entered after {FILL_SECONDS_MAX:.0f} s")
             await sleep(0.1)
 
 

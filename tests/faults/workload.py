@@ -73,7 +73,7 @@ class Workload:
     asked: list[Asked] = field(default_factory=list)
     canaries: dict[str, str] = field(default_factory=dict)
     sequences: list[str] = field(default_factory=list)
-    """Those that stay."""
+    """Those that stay, and that users work on."""
     spared: list[str] = field(default_factory=list)
     """Those that stay, and that nobody pauses or edits."""
     _number: int = 0

@@ -1,4 +1,4 @@
-"""Everything that others break for a moment, one after the other, for minutes."""
+"""Many of the other scenes' faults, one after the other, for minutes."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ FAULTS: Final[tuple[Fault, ...]] = (
 )
 
 
-async def whatever(play: Play) -> None:
+async def one_after_the_other(play: Play) -> None:
     """By the seed; each is over before the next."""
     for fault in play.chance.choices(FAULTS, k=TIMES):
         play.stage.told.append(fault.__name__)
@@ -38,7 +38,7 @@ SCENES: Final = (
     Scene(
         "soak",
         f"{TIMES} faults in {LOAD_SECONDS:.0f} s, one after the other, under a fifth of the load",
-        whatever,
+        one_after_the_other,
         load_seconds=LOAD_SECONDS,
         pace=0.2,
     ),

@@ -45,6 +45,14 @@ def told(history: History, name: str, which: int = 0, **changed: Any) -> History
     return replace(history, records=(*history.records[:number], changed_one, *history.records[number + 1 :]))
 
 
+def repeated(history: History, name: str) -> History:
+    """The first record of that name once more at the end of its topic, under another id."""
+    record = history.records[events(history, name)[0]]
+    document = orjson.loads(record.value or b"") | {"id": "another"}
+    again = replace(record, offset=10_000, value=orjson.dumps(document))
+    return replace(history, records=(*history.records, again))
+
+
 def data(history: History, name: str, which: int = 0) -> dict[str, Any]:
     found: dict[str, Any] = orjson.loads(history.records[events(history, name)[which]].value or b"")["data"]
     return found
@@ -163,11 +171,7 @@ def said_and_not_sent(history: History) -> History:
 
 
 def older_state_later(history: History) -> History:
-    number = events(history, "SequencePublished")[0]
-    record = history.records[number]
-    document = orjson.loads(record.value or b"") | {"id": "late"}
-    late = replace(record, offset=10_000, value=orjson.dumps(document))
-    return replace(history, records=(*history.records, late))
+    return repeated(history, "SequencePublished")
 
 
 def shortened_delay(history: History) -> History:
@@ -213,11 +217,7 @@ def canary_left(history: History) -> History:
 
 
 def second_answer(history: History) -> History:
-    number = events(history, "CommandAccepted")[0]
-    record = history.records[number]
-    document = orjson.loads(record.value or b"") | {"id": "another"}
-    again = replace(record, offset=10_000, value=orjson.dumps(document))
-    return replace(history, records=(*history.records, again))
+    return repeated(history, "CommandAccepted")
 
 
 def heard_otherwise(history: History) -> History:
