@@ -68,8 +68,8 @@ def check_sql(checkout: Checkout) -> Iterator[Fault]:
     for source in checkout.sources:
         if source.home[0] != "services" or source.layer == "store":
             continue
-        docstrings = {id(node.value) for node in ast.walk(source.tree) if isinstance(node, ast.Expr)}
-        for node in ast.walk(source.tree):
+        docstrings = {id(node.value) for node in source.nodes if isinstance(node, ast.Expr)}
+        for node in source.nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
                 if SQL.match(node.value):
                     yield source.fault(node.lineno, f"SQL in {source.layer}: it belongs into store/")
@@ -88,7 +88,7 @@ def check_clocks(checkout: Checkout) -> Iterator[Fault]:
     for source in checkout.sources:
         if source.path in CLOCKS:
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Attribute | ast.Name):
                 name = source.resolve(node)
                 if name in READS_A_CLOCK or _is_loop_time(source, node):
@@ -112,7 +112,7 @@ def check_transactions(checkout: Checkout) -> Iterator[Fault]:
     for source in checkout.sources:
         if source.home[0] != "services" or source.layer in {"app", "loops"}:
             continue
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Call) and _called(node) == "transaction":
                 yield source.fault(node.lineno, f"{source.layer} opens a transaction: only messaging, app and loops do")
 
@@ -120,7 +120,7 @@ def check_transactions(checkout: Checkout) -> Iterator[Fault]:
 def check_subscribers(checkout: Checkout) -> Iterator[Fault]:
     """Every subscriber says when a record counts as done: FastStream's default loses records."""
     for source in checkout.sources:
-        for node in ast.walk(source.tree):
+        for node in source.nodes:
             if isinstance(node, ast.Call) and _called(node) == "subscriber":
                 policy = next((word.value for word in node.keywords if word.arg == "ack_policy"), None)
                 if not isinstance(policy, ast.Attribute) or policy.attr != ACKNOWLEDGES:

@@ -48,10 +48,15 @@ class Source:
         return ast.parse(self.file.read_text(encoding="utf-8"), filename=self.path)
 
     @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All of the tree. It is walked once: that costs more than parsing it."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
     def names(self) -> dict[str, str]:
         """What each imported name stands for: `now_utc` → `datetime.datetime`."""
         found: dict[str, str] = {}
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 for name in node.names:
                     top = name.name.split(".", 1)[0]
@@ -63,7 +68,7 @@ class Source:
 
     def imports(self) -> Iterator[tuple[int, str]]:
         """Line and full name of every module that is imported, also inside functions."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from ((node.lineno, name.name) for name in node.names)
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
