@@ -31,8 +31,8 @@ EXAMPLES: Final = """examples:
 
 
 def main() -> int:
-    """0 where every promise held and each planted bug was found, 1 where not, 2 where there is no such scene, 130 where
-    it was interrupted."""
+    """0 where every promise held and each planted bug was found, 1 where not or where something could not be played, 2
+    where there is no such scene, 130 where it was interrupted."""
     parser = argparse.ArgumentParser(
         prog="make faults ARGS=…",
         description=__doc__,
@@ -100,7 +100,7 @@ async def run(scenes: Sequence[Scene], plants: Sequence[Planted], report: Report
                     if not await _one(left.pop(0), stage, report, seed=seed, kept=kept):
                         break
         except NoSmallDisk as reason:
-            report.say(f"skipped {left.pop(0).name}: {reason}")
+            report.skip(left.pop(0).name, reason)
         except StackError as error:
             starts_left -= 1
             report.say(f"the stack did not start or end: {error}")

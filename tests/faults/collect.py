@@ -111,6 +111,7 @@ def _arrival(line: dict[str, Any]) -> Arrival:
         accepted=line["accepted"],
         outcome=line["outcome"],
         to=line["to"] or "",
+        begun_at=None if line["begun_at"] is None else parse_timestamp(line["begun_at"]),
         about=_about(channel, line),
     )
 

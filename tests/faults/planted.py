@@ -20,6 +20,8 @@ class Planted:
 
     name: str
     invariant: str
+    says: str
+    """What the checker says of it, in part: another sentence may only mean that a run did not come to rest."""
     what: str
     fault: Fault
     load_seconds: float = 6.0
@@ -38,12 +40,13 @@ class FoundOut:
 
     @property
     def named(self) -> bool:
-        return self.planted.invariant in self.broken
+        return bool(self.sentence)
 
     @property
     def sentence(self) -> str:
+        """The first that names it."""
         found = self.outcome.verdict[self.planted.invariant]
-        return str(found[0]) if found else ""
+        return next((str(one) for one in found if self.planted.says in one.sentence), "")
 
 
 async def find(planted: Planted, stage: Stage, *, seed: int) -> FoundOut:
@@ -91,19 +94,27 @@ async def replayed_late(play: Play) -> None:
 PLANTED: Final = {
     one.name: one
     for one in (
-        Planted("offset-before-work", "I1", "the offset is committed before the work, which a crash loses", nothing),
-        Planted("gate-ignored", "I2", "senders pass over closed gates", pauses),
+        Planted(
+            "offset-before-work",
+            "I1",
+            "none of its steps was ever told of",
+            "the offset is committed before the work, which a crash loses",
+            nothing,
+        ),
+        Planted("gate-ignored", "I2", "after SequenceHalted of", "senders pass over closed gates", pauses),
         Planted(
             "lease-not-checked",
             "I2",
+            "after SequenceHalted of",
             "a frozen sender sends what it had claimed, whatever the time",
             freezing.at_point("after-claim", "delivery-send", "sender-x"),
             load_seconds=14.0,
         ),
-        Planted("entry-not-closed", "I2", "who enrolls enters paused sequences", pauses),
+        Planted("entry-not-closed", "I2", "after EntryClosed", "who enrolls enters paused sequences", pauses),
         Planted(
             "deaf-senders",
             "I2b",
+            "Kafka did not answer",
             "senders do not mind that stops are not heard",
             network.link("kafka", mode="hold", seconds=10.0, deaf="Kafka did not answer"),
             load_seconds=14.0,
@@ -111,27 +122,51 @@ PLANTED: Final = {
         Planted(
             "key-per-attempt",
             "I3",
+            "for the 2. time",
             "each attempt has a key of its own",
             sinks.rule("accept_and_drop_answer", share=0.8, channels=("webhook",)),
         ),
-        Planted("mail-sent-again", "I3", "a mail in doubt is sent again without a word", mails_die, load_seconds=9.0),
-        Planted("clock-ahead", "I4", "senders claim what is due in a moment", nothing),
+        Planted(
+            "mail-sent-again",
+            "I3",
+            "for the 2. time",
+            "a mail in doubt is sent again without a word",
+            mails_die,
+            load_seconds=9.0,
+        ),
+        Planted("clock-ahead", "I4", "and was due at", "senders claim what is due in a moment", nothing),
         Planted(
             "result-not-by-token",
             "I5",
+            "2 ends instead of one",
             "a sender whose claim was over writes its result",
             freezing.at_point("before-result", "delivery-send", "sender-x"),
             load_seconds=14.0,
         ),
-        Planted("order-of-outbox", "I6", "the relay publishes a batch from its end", nothing),
-        Planted("shift-forgotten", "I7", "a pause does not shift what waits", pauses),
-        Planted("rows-left", "I8", "a queue keeps what is done", nothing),
-        Planted("bytes-dropped", "I9", "quarantine loses a byte", records.poisoned, load_seconds=9.0),
-        Planted("definition-kept", "I10", "an erasure passes over a table", nothing, load_seconds=9.0),
-        Planted("inbox-off", "I11", "what was handled is handled again", replayed_late),
+        Planted("order-of-outbox", "I6", "stands at offset", "the relay publishes a batch from its end", nothing),
+        Planted("shift-forgotten", "I7", "of shifted pauses it is", "a pause does not shift what waits", pauses),
+        Planted("rows-left", "I8", "delivery.replan has", "a queue keeps what is done", nothing),
+        Planted(
+            "bytes-dropped",
+            "I9",
+            "with other bytes than it came with",
+            "quarantine loses a byte",
+            records.poisoned,
+            load_seconds=9.0,
+        ),
+        Planted(
+            "definition-kept",
+            "I10",
+            "delivery.definition holds canary-",
+            "an erasure passes over a table",
+            nothing,
+            load_seconds=9.0,
+        ),
+        Planted("inbox-off", "I11", "was answered", "what was handled is handled again", replayed_late),
         Planted(
             "put-back-unnoticed",
             "I12",
+            "did not notice that its database was put back",
             "a service does not look beyond its outbox",
             database.put_back("delivery"),
             load_seconds=10.0,

@@ -24,6 +24,8 @@ class Report:
     outcomes: list[Outcome] = field(default_factory=list)
     planted: list[FoundOut] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """What this machine does not let be played."""
 
     def say(self, what: str) -> None:
         """What goes on."""
@@ -72,6 +74,11 @@ class Report:
             for one in error.exceptions:
                 self.console.print(f"        {type(one).__name__}: {one}", soft_wrap=True)
 
+    def skip(self, name: str, reason: BaseException) -> None:
+        """A scene that was not played."""
+        self.skipped.append(name)
+        self.console.print(f"[yellow]skipped[/yellow]  {name}: {reason}")
+
     def end(self) -> int:
         """All of it as tables; the exit code."""
         if self.outcomes:
@@ -91,8 +98,14 @@ class Report:
         bad = [one.scene.name for one in self.outcomes if one.broken]
         bad += [one.planted.name for one in self.planted if not one.named]
         bad += self.failures
-        self.console.print(f"[red]BROKEN: {', '.join(bad)}[/red]" if bad else "[green]every promise held[/green]")
-        return 1 if bad else 0
+        if self.skipped:
+            self.console.print(f"[yellow]not played: {', '.join(self.skipped)}[/yellow]")
+        if bad:
+            self.console.print(f"[red]BROKEN: {', '.join(bad)}[/red]")
+        elif self.outcomes or self.planted:
+            played = " in what was played" if self.skipped else ""
+            self.console.print(f"[green]every promise held{played}[/green]")
+        return 1 if bad or self.skipped else 0
 
 
 def _count(number: int) -> str:

@@ -81,7 +81,7 @@ class Scene:
     """It needs a database on a disk that can be filled."""
     brokers: int = 1
     after: Fault | None = None
-    """What is done when all is at rest, before it is judged."""
+    """What is done when all is at rest and was gathered, before it is judged."""
 
 
 @dataclass
@@ -130,8 +130,6 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             left = {"processes that do not come back": 1}
         else:
             left = await rest.until_rest(stage.conn, sluice, prefix, seconds_max=scene.rest_seconds_max)
-        if scene.after is not None and not left:
-            await scene.after(playing)
         after = await rest.sizes(stage.conn)
         ended = utc_now()
         run = Run(
@@ -141,14 +139,18 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             ended=ended,
             frozen=tuple(stage.frozen),
             deaf=tuple(stage.deaf),
+            held=tuple(stage.held),
             put_backs=tuple(stage.put_backs),
             sink_lag_seconds=scene.sink_lag_seconds,
             booking_lag_seconds=scene.booking_lag_seconds,
             sizes={table: (before[table], after[table]) for table in before},
             canaries=workload.canaries,
-            found=tuple(playing.found),
         )
         history = await _gather(stage, workload, run, marks)
+        if scene.after is not None and not left:
+            await scene.after(playing)
+            found = (*history.run.found, *playing.found)
+            history = replace(history, run=replace(history.run, found=found))
     verdict = await asyncio.to_thread(judge, history)
     late = await asyncio.to_thread(lambda: residue(Facts(history)))
     outcome = Outcome(scene, seed, monotonic() - started, history, verdict, left, late, list(stage.told))
@@ -158,17 +160,20 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
 
 
 async def _together(playing: Play, scene: Scene) -> None:
-    """Users at work, and the fault; whatever it leaves behind is taken away."""
-    working = asyncio.create_task(playing.workload.run(scene.load_seconds))
+    """Users at work until the fault is over, at the least; whatever it leaves behind is taken away."""
+    over = asyncio.Event()
+    working = asyncio.create_task(playing.workload.run(scene.load_seconds, over))
     try:
         await sleep(WARM_SECONDS)
         await scene.fault(playing)
         await playing.stage.heal(seconds_max=_ready_seconds_max(scene))
+        over.set()
         await working
     finally:
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
+        await playing.workload.close()
         await playing.stage.heal(seconds_max=_ready_seconds_max(scene))
 
 
@@ -179,9 +184,8 @@ def _ready_seconds_max(scene: Scene) -> float:
 async def _gather(stage: Stage, workload: Workload, run: Run, marks: collect.Marks) -> History:
     at = stage.stack.addresses
     records = await collect.records(at.kafka, marks)
-    gone = workload.canaries.keys() - {*workload.sequences, *workload.spared}
-    words = [workload.canaries[one] for one in gone]
-    found = (*run.found, *await collect.canaries(stage.conn, words))
+    words = [workload.canaries[one] for one in workload.gone]
+    found = await collect.canaries(stage.conn, words)
     return History(
         run=replace(run, found=found),
         clients=tuple(workload.asked),

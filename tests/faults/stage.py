@@ -62,7 +62,7 @@ LINKS: Final = ("kafka", "postgres-sequences", "postgres-enrollment", "postgres-
 
 @dataclass
 class Stage:
-    """What scenes break. `frozen`, `deaf` and `put_backs` are what the checker must know of it."""
+    """What scenes break. `frozen`, `deaf`, `held` and `put_backs` are what the checker must know of it."""
 
     stack: Stack
     network: Network
@@ -72,6 +72,7 @@ class Stage:
     """Through its proxy: what definitions name."""
     frozen: list[Span] = field(default_factory=list)
     deaf: list[Span] = field(default_factory=list)
+    held: list[Span] = field(default_factory=list)
     put_backs: list[PutBack] = field(default_factory=list)
     links: tuple[str, ...] = LINKS
     planted: str | None = None
@@ -96,16 +97,12 @@ class Stage:
         await sleep(seconds)
         self._thaw(name, process, since)
 
-    async def thaw_struck(
-        self, name: str, seconds: float, until: Callable[[], Awaitable[bool]], *, point: str
-    ) -> int | None:
+    async def thaw_struck(self, name: str, seconds: float, until: Callable[[], Awaitable[bool]], *, point: str) -> int:
         """After that point has frozen a process by itself: let it go on later, and not before `until` says so; its pid.
 
         Not much later, though: who does not answer about its health for long is killed by its supervisor.
         """
         pid = await self.struck()
-        if pid is None:
-            return None
         since, began = utc_now(), monotonic()
         await sleep(seconds)
         while monotonic() - began < FROZEN_SECONDS_MAX and not await until():
@@ -126,14 +123,13 @@ class Stage:
         (self.folder / "struck").unlink(missing_ok=True)
         self._put("point", {"point": point, "role": role, "do": do, "skip": skip})
 
-    async def struck(self, *, seconds_max: float = STRUCK_SECONDS_MAX) -> int | None:
-        """Wait until that has happened; the pid, or None where nothing came there in time."""
+    async def struck(self, *, seconds_max: float = STRUCK_SECONDS_MAX) -> int:
+        """Wait until that has happened; the pid. TimeoutError where nothing came there: then a scene shows nothing."""
         deadline = monotonic() + seconds_max
         while not (self.folder / "struck").exists():
             if monotonic() > deadline:
                 (self.folder / "point").unlink(missing_ok=True)
-                self.told.append("nothing came to the point")
-                return None
+                raise TimeoutError(f"nothing came to the point within {seconds_max:.0f} s")
             await sleep(0.05)
         found = orjson.loads((self.folder / "struck").read_bytes().splitlines()[-1])
         self.told.append(f"{found['point']} in {found['role']}")
@@ -253,6 +249,7 @@ class Stage:
         """Of the scene before."""
         self.frozen.clear()
         self.deaf.clear()
+        self.held.clear()
         self.put_backs.clear()
         self.told.clear()
 
@@ -345,8 +342,17 @@ def _unmount(folder: Path) -> None:
 
 async def keep_everything(kafka: list[str], *, profile: str = "local") -> None:
     """No topic forgets anything."""
+    await _provision(kafka, profile, KEPT)
+
+
+async def forget_as_told(kafka: list[str]) -> None:
+    """Topics forget as they do outside of scenes."""
+    await _provision(kafka, "local", {})
+
+
+async def _provision(kafka: list[str], profile: str, more: Mapping[str, str]) -> None:
     specs = provisioning.load(ROOT / "deploy/kafka/topics.yaml", profile)
-    await provisioning.provision(kafka, [replace(one, config={**one.config, **KEPT}) for one in specs])
+    await provisioning.provision(kafka, [replace(one, config={**one.config, **more}) for one in specs])
 
 
 def _targets(stack: Stack) -> dict[str, int]:

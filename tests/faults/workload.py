@@ -33,6 +33,8 @@ PATIENCE_SECONDS_MAX: Final = 90.0
 AGAIN_SECONDS: Final = 0.3
 CONTACTS: Final = 240
 CHUNK: Final = 8
+LONG_PAUSE_SECONDS: Final = 3.0
+"""So that a forgotten shift is longer than whatever a slow booking takes."""
 
 
 @dataclass
@@ -100,8 +102,8 @@ class Workload:
         self.spared.append(sequence_id)
         return sequence_id
 
-    async def run(self, seconds: float) -> None:
-        """Do it all for so long; then end it in order: nothing stays paused or suspended."""
+    async def run(self, seconds: float, over: asyncio.Event) -> None:
+        """Do it all for so long, and until it is over; then end it in order: nothing stays paused or suspended."""
         rarer = max(1.0, 1.0 / self.pace)
         actors = (
             *[(self._import, 0.5 / self.pace)] * 2,
@@ -110,13 +112,14 @@ class Workload:
             (self._pause, 0.8 * rarer),
             (self._edit, 1.5 * rarer),
             (self._suspend, 3.0 * rarer),
-            (self._delete, 4.0 * rarer),
+            (self.delete, 4.0 * rarer),
             (self._repeat, 1.0 * rarer),
         )
         async with asyncio.TaskGroup() as group:
             for number, (actor, rest) in enumerate(actors):
                 group.create_task(self._keep(number, actor, rest))
             await sleep(seconds)
+            await over.wait()
             self._stop.set()
         await self.end()
 
@@ -126,6 +129,9 @@ class Workload:
             await self.ask(ResumeSequence(sequence_id=sequence_id))
         if self._suspended:
             await self.ask(RestoreDelivery(scope="channel:webhook"))
+
+    async def close(self) -> None:
+        """Nobody asks any more."""
         await self._asker.stop()
 
     async def _keep(self, number: int, actor: Callable[[random.Random], Awaitable[None]], rest: float) -> None:
@@ -133,6 +139,11 @@ class Workload:
         while not self._stop.is_set():
             await actor(chance)
             await sleep(rest * chance.uniform(0.5, 1.5))
+
+    @property
+    def gone(self) -> list[str]:
+        """What was deleted."""
+        return sorted(self.canaries.keys() - {*self.sequences, *self.spared})
 
     # -- what each does
 
@@ -161,7 +172,7 @@ class Workload:
         sequence_id = chance.choice(self.sequences)
         self._paused.add(sequence_id)
         await self.ask(PauseSequence(sequence_id=sequence_id, reason="for a moment"))
-        await sleep(chance.uniform(0.2, 1.5))
+        await sleep(chance.choice((chance.uniform(0.2, 1.5), chance.uniform(0.2, 1.5), LONG_PAUSE_SECONDS)))
         way = chance.choice(("shift", "shift", "send_now", "skip"))
         admit = chance.choice((None, "qualifying"))
         await self.ask(ResumeSequence(sequence_id=sequence_id, overdue=way, admit=admit))
@@ -182,7 +193,7 @@ class Workload:
         await self.ask(RestoreDelivery(scope="channel:webhook"))
         self._suspended = False
 
-    async def _delete(self, chance: random.Random) -> None:
+    async def delete(self, chance: random.Random) -> None:
         """A sequence comes, is filled and goes while it is sent."""
         kind = replace(chance.choice(KINDS[:3]), name=f"gone{self._deleted}", campaign=None)
         self._deleted += 1

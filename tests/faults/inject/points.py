@@ -67,53 +67,65 @@ def install(role: str) -> None:
         from delivery.loops import eraser, reaper
         from delivery.store import gates, halts
 
-        _after(eraser, "_erase_batch", role, "mid-erasure")
-        _after(halts, "settle_sequences", role, "in-halter", when=bool)
-        _after(halts, "settle_contacts", role, "in-halter", when=bool)
+        _after(eraser, "_erase_batch", role, "mid-erasure", when=_some)
+        _after(halts, "settle_sequences", role, "in-halter", when=_some)
+        _after(halts, "settle_contacts", role, "in-halter", when=_some)
         _after(reaper, "reap", role, "in-reaper")
-        _after(gates, "save", role, "after-closing")
+        _after(gates, "save", role, "after-closing", when=lambda _, _conn, saved: not all(gate.open for gate in saved))
     elif role == "enrollment-run":
         from enrollment.handlers import erasure
 
-        _after(erasure, "erase_some", role, "mid-erasure")
+        _after(erasure, "erase_some", role, "mid-erasure", when=_some)
     elif role == "sequences-run":
         from sequences.handlers import erasures
 
-        _after(erasures, "erase_some", role, "mid-erasure")
+        _after(erasures, "erase_some", role, "mid-erasure", when=_some)
 
 
 def _sender(role: str) -> None:
+    from delivery.channels.email import EmailChannel
+    from delivery.channels.webhook import WebhookChannel
     from delivery.loops import booker
-    from delivery.loops.control import Control
     from delivery.loops.sender import Sender
     from delivery.store import claiming
 
-    _after(claiming, "claim", role, "before-claim-commit", when=bool)
+    _after(claiming, "claim", role, "before-claim-commit", when=_some)
     _before(Sender, "_take", role, "after-claim", when=lambda _self, rows, _from: bool(rows))
     _before(Sender, "_end", role, "after-mail", when=lambda _self, _lane, row, *_: row.channel == "email")
     _before(Sender, "_end", role, "after-send")
     _before(booker, "book", role, "before-result", when=lambda _conn, bookings: bool(bookings))
     _after(booker, "book", role, "after-result")
-    lane_open = Control.lane_open
-
-    def looked(self: Control, lane: str) -> bool:
-        found = lane_open(self, lane)
-        if found:
-            hit(role, "before-first-byte")
-        return found
-
-    Control.lane_open = looked  # type: ignore[method-assign]
+    for channel in (EmailChannel, WebhookChannel):
+        _behind_the_look(channel, role, "before-first-byte")
 
 
-def _after(
-    owner: Any, name: str, role: str, point: str, *, when: Callable[[Any], object] = lambda _result: True
-) -> None:
+def _some(result: object, *_: object) -> bool:
+    """There was something to do."""
+    return bool(result)
+
+
+def _behind_the_look(channel: Any, role: str, point: str) -> None:
+    """Where the channel has looked with the connection at hand, and has not written yet."""
+    kept: Callable[..., Awaitable[Any]] = channel.send
+
+    @wraps(kept)
+    async def send(self: Any, message: Any, *, before_first_byte: Callable[[], None]) -> Any:
+        def looked() -> None:
+            before_first_byte()
+            hit(role, point)
+
+        return await kept(self, message, before_first_byte=looked)
+
+    channel.send = send
+
+
+def _after(owner: Any, name: str, role: str, point: str, *, when: Callable[..., object] = lambda *_: True) -> None:
     kept: Callable[..., Awaitable[Any]] = getattr(owner, name)
 
     @wraps(kept)
     async def struck(*args: Any, **kwargs: Any) -> Any:
         result = await kept(*args, **kwargs)
-        if when(result):
+        if when(result, *args):
             hit(role, point)
         return result
 

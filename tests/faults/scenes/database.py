@@ -105,13 +105,17 @@ def put_back(service: str) -> Callable[[Play], Awaitable[None]]:
 
 
 async def cancelled(play: Play) -> None:
-    """Statements are cancelled as a time-out does it, in the middle."""
+    """Statements are cancelled as a time-out does it, in the middle; TimeoutError where there never was one."""
+    count = 0
     for _ in range(12):
-        await play.stage.conn.execute(
-            "select pg_cancel_backend(pid) from pg_stat_activity "
+        count += await play.stage.conn.fetchval(
+            "select count(*) filter (where pg_cancel_backend(pid)) from pg_stat_activity "
             f"where application_name in {APPLICATIONS} and state = 'active'"
         )
         await sleep(0.3)
+    play.stage.told.append(f"{count} statements cancelled")
+    if not count:
+        raise TimeoutError("no statement was under way at any of the moments")
 
 
 async def disk_full(play: Play) -> None:

@@ -1,6 +1,7 @@
 """`kill -9` of each process at named points, and at random; stops one after the other."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from chassis.clock import sleep
@@ -33,14 +34,35 @@ def at_point(point: str) -> Callable[[Play], Awaitable[None]]:
 
     async def fault(play: Play) -> None:
         roles = ROLES[point]
-        if point == "in-reaper":  # somebody must leave a claim behind
-            play.stage.kill("sender-1")
-            play.stage.kill("sender-2")
+        bring = BRING.get(point)
         for role in roles if len(roles) > 1 else roles * TIMES_OF_ONE:
+            if bring is not None:
+                await bring(play, role)
+                continue
             play.stage.point(point, role, skip=play.chance.randrange(4) if len(roles) == 1 else 0)
             await play.stage.struck()
 
     return fault
+
+
+async def erasing(play: Play, role: str) -> None:
+    """Somebody deletes a sequence that is full, and who erases is killed."""
+    play.stage.point("mid-erasure", role)
+    deleting = asyncio.create_task(play.workload.delete(play.chance))
+    await play.stage.struck()
+    await deleting
+
+
+async def reaping(play: Play, role: str) -> None:
+    """A sender dies with a claim in hand, and who ends its lease is killed."""
+    play.stage.point("after-claim", "delivery-send")
+    await play.stage.struck()
+    play.stage.point("in-reaper", role)
+    await play.stage.struck()
+
+
+BRING: Final[Mapping[str, Callable[[Play, str], Awaitable[None]]]] = {"mid-erasure": erasing, "in-reaper": reaping}
+"""Where users alone would not bring a process to the point in time."""
 
 
 async def at_random(play: Play) -> None:

@@ -3,13 +3,18 @@
 import asyncio
 from typing import Final
 
-from chassis.clock import sleep
+from aiokafka.admin import AIOKafkaAdminClient
+from chassis.clock import monotonic, sleep
 from devstack.ports import Ports
 from devstack.programs import Programs
 from devstack.state import Wanted
+from sluice_contracts import topics
 
 from tests.faults.scene import Play, Scene
 from tests.faults.stage import SENDERS, Stage
+
+GROUP: Final = f"sluice.delivery.{topics.ENROLLMENT_CONTROL}"
+JOINED_SECONDS_MAX: Final = 20.0
 
 
 async def senders(play: Play) -> None:
@@ -21,12 +26,30 @@ async def senders(play: Play) -> None:
 
 async def planners(play: Play) -> None:
     """A second and a third planner come and go: each time the groups share out anew."""
-    for _ in range(4):
-        more = [await _planner(play.stage) for _ in range(2)]
-        await sleep(2.0)
-        for one in more:
-            one.kill() if play.chance.random() < 0.5 else one.terminate()
-        await asyncio.gather(*(one.wait() for one in more))
+    admin = AIOKafkaAdminClient(bootstrap_servers=play.stage.stack.addresses.kafka)
+    await admin.start()
+    try:
+        for _ in range(4):
+            more = [await _planner(play.stage) for _ in range(2)]
+            await _joined(admin, 1 + len(more))
+            await sleep(play.chance.uniform(0.0, 1.0))
+            for one in more:
+                one.kill() if play.chance.random() < 0.5 else one.terminate()
+            await asyncio.gather(*(one.wait() for one in more))
+    finally:
+        await admin.close()
+
+
+async def _joined(admin: AIOKafkaAdminClient, count: int) -> None:
+    """So many read what planners read; TimeoutError where they do not come to that."""
+    deadline = monotonic() + JOINED_SECONDS_MAX
+    while monotonic() < deadline:
+        (answer,) = await admin.describe_consumer_groups([GROUP])
+        (group,) = answer.to_object()["groups"]
+        if len(group["members"]) >= count:
+            return
+        await sleep(0.1)
+    raise TimeoutError(f"fewer than {count} planners had joined {GROUP} after {JOINED_SECONDS_MAX:.0f} s")
 
 
 async def _planner(stage: Stage) -> asyncio.subprocess.Process:

@@ -4,13 +4,15 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
-from chassis.clock import sleep
+from chassis.clock import sleep, utc_now
+from testkit.checker.history import Span
 from testkit.proxy import Mode
 
 from tests.faults.scene import Play, Scene
+from tests.faults.scenes.freezing import pause_all, resume_all
 
 STALENESS_AND_MORE_SECONDS: Final = 9.0
-SINK_LAG_SECONDS: Final = 3.0
+SINK_LAG_SECONDS: Final = 5.0
 
 
 def link(
@@ -29,6 +31,25 @@ def link(
             await sleep(seconds)
         for name in names:
             await play.stage.network.set(name, "pass")
+
+    return fault
+
+
+def sinks_hold(*, mode: Mode, seconds: float, late: float = 0.0) -> Callable[[Play], Awaitable[None]]:
+    """What leaves for the sinks comes late; everything is paused meanwhile, until whatever was held back has come."""
+
+    async def fault(play: Play) -> None:
+        since = utc_now()
+        for name in SINKS:
+            await play.stage.network.set(name, mode, seconds=late)
+        await sleep(1.0)
+        await pause_all(play)
+        await sleep(seconds - 1.0)
+        for name in SINKS:
+            await play.stage.network.set(name, "pass")
+        play.stage.held += [Span(name, since, utc_now()) for name in SINKS]
+        await sleep(SINK_LAG_SECONDS + 2.0)
+        await resume_all(play)
 
     return fault
 
@@ -95,8 +116,8 @@ SCENES: Final = (
     Scene(
         "net-sink-held",
         "connections to the sinks stand for 4 s",
-        link(*SINKS, mode="hold", seconds=4),
-        sink_lag_seconds=5.0,
+        sinks_hold(mode="hold", seconds=4),
+        sink_lag_seconds=SINK_LAG_SECONDS,
     ),
     Scene(
         "net-sink-mute", "the sinks hear, and their answers do not come, for 4 s", link(*SINKS, mode="mute", seconds=4)
@@ -104,13 +125,13 @@ SCENES: Final = (
     Scene(
         "net-sink-slow",
         "each piece to and from the sinks is 200 ms late",
-        link(*SINKS, mode="slow", seconds=5, late=0.2),
+        sinks_hold(mode="slow", seconds=5, late=0.2),
         sink_lag_seconds=SINK_LAG_SECONDS,
     ),
     Scene(
         "net-sink-drip",
         "the sinks' bytes come 512 at a time",
-        link(*SINKS, mode="drip", seconds=5),
+        sinks_hold(mode="drip", seconds=5),
         sink_lag_seconds=SINK_LAG_SECONDS,
     ),
 )

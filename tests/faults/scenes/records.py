@@ -2,20 +2,26 @@
 
 import asyncio
 import random
+from collections.abc import Iterator
+from itertools import count, islice
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from chassis.clock import sleep, utc_now
 from sluice.transport import partition_of
 from sluice_contracts import topics
-from sluice_contracts.enrollment import EnrollContact
+from sluice_contracts.base import Command
+from sluice_contracts.delivery import ResolveMessage
+from sluice_contracts.enrollment import EnrollContact, EnrollContacts, RemoveContact
 from sluice_contracts.sequences import PauseSequence
 from testkit.checker.history import Asked, Found, Record
 from testkit.checker.invariants.poison import READERS as READERS_OF
 from testkit.demo.traces import topics_without
 
 from tests.faults.scene import Play, Scene
-from tests.faults.stage import READERS, keep_everything
+from tests.faults.scenes import kills
+from tests.faults.stage import READERS, forget_as_told, keep_everything
+from tests.faults.workload import CHUNK
 
 SCHEMAS: Final = ("sequences", "enrollment", "delivery", "console")
 KINDS: Final[dict[str, bytes]] = {
@@ -28,6 +34,7 @@ KINDS: Final[dict[str, bytes]] = {
     "deep": b'{"a":' * 2_000 + b"1" + b"}" * 2_000,
 }
 """Values that are no valid envelope on any topic."""
+NEIGHBOURS: Final = 4
 
 
 async def replayed(play: Play) -> None:
@@ -55,9 +62,10 @@ async def poisoned(play: Play) -> None:
     await producer.start()
     try:
         for topic in set(READERS_OF) - {topics.ENROLLMENT_CONTROL}:
+            partition = await _partition(play, topic)
             for kind, value in KINDS.items():
-                await _poison(play, producer, topic, kind, value)
-            await _neighbours(play, topic)
+                await _poison(play, producer, topic, partition, kind, value)
+            await _neighbours(play, topic, partition)
     finally:
         await producer.stop()
 
@@ -69,18 +77,25 @@ async def poisoned_stop(play: Play) -> None:
     await producer.start()
     try:
         async with play.stage.silence("a record that may have been a removal was set aside"):
-            await _poison(play, producer, topics.ENROLLMENT_CONTROL, "a list", KINDS["a list"])
+            topic = topics.ENROLLMENT_CONTROL
+            await _poison(play, producer, topic, await _partition(play, topic), "a list", KINDS["a list"])
             await sleep(8.0)
     finally:
         await producer.stop()
     await play.stage.conn.execute("update delivery.consumer_offset set withheld = false")
 
 
-async def _poison(play: Play, producer: AIOKafkaProducer, topic: str, kind: str, value: bytes) -> None:
-    key = f"{play.workload.prefix}-poison"
+async def _partition(play: Play, topic: str) -> int:
+    return partition_of(_key(play), await play.sluice.transport.partitions(topic))
+
+
+def _key(play: Play) -> str:
+    return f"{play.workload.prefix}-poison"
+
+
+async def _poison(play: Play, producer: AIOKafkaProducer, topic: str, partition: int, kind: str, value: bytes) -> None:
+    key = _key(play)
     headers = [("x-what", b"\xff\xfe"), ("content-type", b"application/cloudevents+json")]
-    count = await play.sluice.transport.partitions(topic)
-    partition = partition_of(key, count)
     asked_at = utc_now()
     written = await producer.send_and_wait(topic, value, key=key.encode(), headers=headers, partition=partition)
     record = Record(topic, partition, written.offset, asked_at, key.encode(), value, tuple(headers))
@@ -89,33 +104,46 @@ async def _poison(play: Play, producer: AIOKafkaProducer, topic: str, kind: str,
     )
 
 
-async def _neighbours(play: Play, topic: str) -> None:
-    """Commands of somebody else, on the same partitions."""
-    if topic == topics.ENROLLMENT_COMMANDS:
-        chosen = random.Random(topic).sample(play.workload.contacts, 6)
-        sequence_id = play.workload.sequences[0]
-        asks = [EnrollContact(sequence_id=sequence_id, contact_id=one) for one in chosen]
-        await asyncio.gather(*(play.workload.ask(one, kind="neighbour") for one in asks))
-    elif topic == topics.SEQUENCES_COMMANDS:
-        asks_too = [PauseSequence(sequence_id=f"{play.workload.prefix}-nobody{number}") for number in range(4)]
-        await asyncio.gather(*(play.workload.ask(one, kind="neighbour") for one in asks_too))
+async def _neighbours(play: Play, topic: str, partition: int) -> None:
+    """Commands of somebody else, right behind the poison, where the topic takes any."""
+    partitions = await play.sluice.transport.partitions(topic)
+    beside = (one for one in _commands(play, topic) if partition_of(one[1], partitions) == partition)
+    chosen = islice(beside, NEIGHBOURS)
+    await asyncio.gather(*(play.workload.ask(command, key=key, kind="neighbour") for command, key in chosen))
 
 
-async def erased(play: Play) -> None:
-    """What erases is killed in the middle, three times."""
-    for role in ("delivery-plan", "enrollment-run", "sequences-run"):
-        play.stage.point("mid-erasure", role)
-        await play.stage.struck()
+def _commands(play: Play, topic: str) -> Iterator[tuple[Command, str]]:
+    """Commands of a topic with their keys, which lie on all of its partitions."""
+    work = play.workload
+    sequence_id = work.sequences[0]
+    contacts = random.Random(topic).sample(work.contacts, len(work.contacts))
+    commands: Iterator[Command]
+    match topic:
+        case topics.ENROLLMENT_COMMANDS:
+            commands = (EnrollContact(sequence_id=sequence_id, contact_id=one) for one in contacts)
+        case topics.ENROLLMENT_REMOVALS:
+            commands = (RemoveContact(contact_id=one, sequence_id=sequence_id) for one in contacts)
+        case topics.SEQUENCES_COMMANDS:
+            commands = (PauseSequence(sequence_id=f"{work.prefix}-nobody{number}") for number in count())
+        case topics.DELIVERY_COMMANDS:
+            commands = (ResolveMessage(message_id=f"{work.prefix}-nothing{n}", outcome="sent") for n in count())
+        case topics.ENROLLMENT_IMPORTS:
+            command = EnrollContacts(sequence_id=sequence_id, contact_ids=contacts[:CHUNK])
+            yield from ((command, command.key_of(f"neighbour{number}")) for number in count())
+            return
+        case _:
+            return
+    yield from ((one, one.key()) for one in commands)
 
 
 async def look_into_topics(play: Play) -> None:
-    """At rest Kafka forgets at once what takes it weeks, and no topic may hold a canary of what is gone."""
-    gone = [one for one in play.workload.canaries if one not in play.workload.sequences]
+    """Kafka forgets at once what takes it weeks, and no topic may hold a canary of what is gone."""
     kafka = play.stage.stack.addresses.kafka
-    for sequence_id in gone[:2]:
+    await forget_as_told(kafka)
+    for sequence_id in play.workload.gone:
         word = play.workload.canaries[sequence_id]
         left = await topics_without(play.sluice, kafka, word, tell=play.stage.told.append)
-        play.found += [Found(word, topic, count) for topic, count in left.items()]
+        play.found += [Found(word, topic, number) for topic, number in left.items()]
     await keep_everything(kafka)
 
 
@@ -127,12 +155,17 @@ SCENES: Final = (
         load_seconds=10.0,
     ),
     Scene("offsets-gone", "what readers had stored of their places is deleted", offsets_gone),
-    Scene("poison", "seven kinds of poison on nine topics, commands right behind it", poisoned, load_seconds=12.0),
+    Scene("poison", "seven kinds of poison on nine topics; on five of them commands right behind it", poisoned),
     Scene(
         "poison-stop",
         "poison where a removal may have been: sending stops until a person decides",
         poisoned_stop,
         load_seconds=12.0,
     ),
-    Scene("erasure", "what erases is killed in the middle; tables and topics are searched", erased, load_seconds=14.0),
+    Scene(
+        "erasure",
+        "what erases is killed in the middle; tables and topics are searched",
+        kills.at_point("mid-erasure"),
+        after=look_into_topics,
+    ),
 )

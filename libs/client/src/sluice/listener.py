@@ -45,7 +45,7 @@ class Listener:
                     del self._waiting[key]
 
     async def stop(self) -> None:
-        """Stop reading; whoever still waits is not told."""
+        """Stop reading; whoever still waits is not told. Who waits afterwards begins at the ends of then."""
         if self._loop is not None:
             self._loop.cancel()
             await asyncio.wait([self._loop])
@@ -53,12 +53,12 @@ class Listener:
         if self._reader is not None:
             await self._reader.stop()
             self._reader = None
+        self._next.clear()
 
     async def _read_also(self, places: Sequence[Place]) -> None:
         async with self._adding:
             if self._loop is not None and self._loop.done():
-                self._next.clear()  # the loop failed and told everyone: begin again from the present ends
-                await self.stop()
+                await self.stop()  # the loop failed and told everyone: begin again from the present ends
             added = [place for place in dict.fromkeys(places) if place not in self._next]
             if not added:
                 return

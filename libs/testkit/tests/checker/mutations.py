@@ -162,6 +162,22 @@ def two_ends(history: History) -> History:
     return replace(history, records=(*history.records, again))
 
 
+def refused_and_failed(history: History, times: int) -> History:
+    """A sink refuses somebody's first message, and it is told so often to have failed."""
+    receipt = data(history, "ContactHalted")
+    message_id = derive(receipt["enrollment_ids"][0], "s0")
+    at = parse_timestamp(receipt["halted_at"]) - SECOND / 100
+    record = history.records[events(history, "MessageSent")[0]]
+    said = orjson.loads(record.value or b"") | {"type": "MessageFailed.v1"}
+    said["data"] |= {"message_id": message_id, "occurred_at": format_timestamp(at)}
+    failed = [
+        replace(record, offset=10_000 + number, value=orjson.dumps(said | {"id": f"failed-{number}"}))
+        for number in range(times)
+    ]
+    history = arriving(history, Arrival(at, "webhook", message_id, False, "refused", "gone"))
+    return replace(history, records=(*history.records, *failed))
+
+
 def two_rows(history: History) -> History:
     return replace(history, rows=(*history.rows, history.rows[0]))
 
@@ -218,6 +234,15 @@ def canary_left(history: History) -> History:
 
 def second_answer(history: History) -> History:
     return repeated(history, "CommandAccepted")
+
+
+def answered_otherwise(history: History) -> History:
+    """Handled again: the same cause gives the answer the same id."""
+    record = history.records[events(history, "CommandAccepted")[0]]
+    document = orjson.loads(record.value or b"")
+    document["data"]["result"] = {"version": 9}
+    again = replace(record, offset=10_000, value=orjson.dumps(document))
+    return replace(history, records=(*history.records, again))
 
 
 def heard_otherwise(history: History) -> History:
@@ -289,3 +314,9 @@ def ended_otherwise(history: History) -> History:
 def another_state(history: History) -> History:
     """The same number, and another epoch."""
     return said_later(history, "SequencePublished", OPENED + SECOND, numbered="other", epoch=7)
+
+
+def another_state_of_one_id(history: History) -> History:
+    """The same cause gives the state the same id."""
+    first = orjson.loads(history.records[events(history, "SequencePublished")[0]].value or b"")
+    return said_later(history, "SequencePublished", OPENED + SECOND, numbered=first["id"], epoch=7)

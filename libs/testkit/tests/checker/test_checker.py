@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import orjson
@@ -20,6 +21,8 @@ from .mutations import (
     SECOND,
     another_key,
     another_state,
+    another_state_of_one_id,
+    answered_otherwise,
     answered_while_catching_up,
     arriving,
     came_back,
@@ -39,6 +42,7 @@ from .mutations import (
     other_bytes,
     put_back_with,
     receipt_forgotten,
+    refused_and_failed,
     rows_left,
     said_and_not_sent,
     second_answer,
@@ -89,8 +93,11 @@ def test_whatever_the_delays_and_pauses_are(
 
 def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> None:
     history = Ideal().history(
-        frozen=(Span("sender-1", START, START + SECOND, "after-claim"),), found=(Found("w", "t", 1),)
+        frozen=(Span("sender-1", START, START + SECOND, "after-claim"),),
+        held=(Span("sink-http", START, START + SECOND),),
+        found=(Found("w", "t", 1),),
     )
+    history = arriving(history, replace(history.arrivals[0], begun_at=START))
     history = put_back_with(history, "delivery", found_at=None, opened_at=None)
 
     history.write(tmp_path)
@@ -119,6 +126,8 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I4", swapped),
         ("I5", two_ends),
         ("I5", two_rows),
+        ("I5", lambda history: refused_and_failed(history, 2)),
+        ("I5", lambda history: refused_and_failed(history, 0)),
         ("I5", said_and_not_sent),
         ("I5", lambda history: without(history, "MessageSent")),
         ("I6", older_state_later),
@@ -130,6 +139,7 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I10", canary_left),
         ("I10", lambda history: without(history, "SequenceErasureCompleted")),
         ("I11", second_answer),
+        ("I11", answered_otherwise),
         ("I11", heard_otherwise),
         ("I11", lambda history: without(history, "CommandAccepted")),
         ("I12", lambda history: put_back_with(history, "sequences", found_at=None, opened_at=None)),
@@ -142,6 +152,7 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I12", entered_again),
         ("I12", ended_otherwise),
         ("I12", another_state),
+        ("I12", another_state_of_one_id),
     ],
 )
 def test_a_broken_promise_is_found_by_name(invariant: str, mutate: Callable[[History], History]) -> None:
@@ -198,6 +209,41 @@ def test_who_stood_still_before_their_last_look_sends_no_webhook_late() -> None:
     history = replace(history, run=replace(history.run, frozen=(frozen,)))
 
     assert len(judge(history)["I2"]) == 1
+
+
+@pytest.mark.parametrize(("begun", "violations"), [(-SECOND, 0), (SECOND, 1)])
+def test_a_mail_under_way_when_its_sender_was_frozen_is_excused(begun: timedelta, violations: int) -> None:
+    history = sent_while_paused(Ideal().history())
+    halted = parse_timestamp(data(history, "SequenceHalted")["halted_at"])
+    frozen = Span("sender-1", halted - SECOND, halted + SECOND * 0.99, "after-claim")
+    late = replace(history.arrivals[-1], channel="email", begun_at=frozen.since + begun)
+    history = replace(history, arrivals=(*history.arrivals[:-1], late), run=replace(history.run, frozen=(frozen,)))
+
+    assert len(judge(history)["I2"]) == violations
+
+
+@pytest.mark.parametrize(("held_from", "violations"), [(-SECOND, 0), (SECOND * 10, 1)])
+def test_a_send_looks_late_only_while_the_network_holds_bytes_back(held_from: timedelta, violations: int) -> None:
+    history = sent_while_paused(Ideal().history())
+    late = history.arrivals[-1].at
+    held = Span("sink-http", late + held_from, late + held_from + SECOND)
+    history = replace(history, run=replace(history.run, held=(held,), sink_lag_seconds=3.0))
+
+    assert len(judge(history)["I2"]) == violations
+
+
+def test_what_was_refused_and_failed_once_is_right() -> None:
+    assert "I5" not in broken(refused_and_failed(Ideal().history(), 1))
+
+
+def test_a_shift_of_less_than_a_second_that_was_forgotten_is_found() -> None:
+    history = Ideal(delays=(0, 3), contacts=1, pauses=((1.5, 0.9, True),)).history()
+    assert check(history) is None
+    due = parse_timestamp(data(history, "MessageSent", 1)["due_at"])
+
+    forgotten = told(history, "MessageSent", 1, due_at=due - SECOND * 0.9)
+
+    assert broken(forgotten) == {"I7"}
 
 
 def test_what_nobody_was_told_of_before_a_put_back_may_leave_once_more() -> None:

@@ -34,6 +34,8 @@ class Arrival:
     to: str | None
     subject: str | None
     body: bytes
+    begun: datetime | None = None
+    """When its dialogue began, of a mail."""
 
 
 @dataclass(slots=True)
@@ -101,12 +103,13 @@ class Book:
         # The wall clock may be put back; the file stays in order all the same, so that it can be searched.
         at_ns = max(_nanoseconds(arrival.at), self._latest_ns)
         line: dict[str, Any] = {
-            "at": (_EPOCH + _microseconds(at_ns)).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "at": _text(at_ns),
             "at_ns": at_ns,
             "channel": arrival.channel,
             "message_id": arrival.key,
             "to": arrival.to,
             "subject": arrival.subject,
+            "begun_at": None if arrival.begun is None else _text(_nanoseconds(arrival.begun)),
             "sha256": sha256(arrival.body).hexdigest(),
             "size": len(arrival.body),
             "duplicate": self.seen(arrival.channel, arrival.key),
@@ -183,14 +186,26 @@ class Book:
             flushed.set_result(None)
 
 
-def arrived(channel: Channel, *, key: str | None, to: str | None, subject: str | None, body: bytes) -> Arrival:
+def arrived(
+    channel: Channel,
+    *,
+    key: str | None,
+    to: str | None,
+    subject: str | None,
+    body: bytes,
+    begun: datetime | None = None,
+) -> Arrival:
     """An arrival of this moment."""
-    return Arrival(at=utc_now(), channel=channel, key=key, to=to, subject=subject, body=body)
+    return Arrival(at=utc_now(), channel=channel, key=key, to=to, subject=subject, body=body, begun=begun)
 
 
 def _nanoseconds(moment: datetime) -> int:
     since = moment - _EPOCH
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1_000
+
+
+def _text(at_ns: int) -> str:
+    return (_EPOCH + _microseconds(at_ns)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _microseconds(nanoseconds: int) -> timedelta:

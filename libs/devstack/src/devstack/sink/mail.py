@@ -11,6 +11,7 @@ from email.parser import BytesHeaderParser
 from typing import Any, Final
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from chassis.clock import utc_now
 
 from devstack.sink.behaviour import Behaviour, Behaviours, Stage
 from devstack.sink.book import Arrival, Book, Outcome, arrived
@@ -35,6 +36,7 @@ class Mailbox:
     ) -> str:
         answer = await self._strike(server, address, stage="mail")
         if answer is None:
+            envelope.begun = utc_now()  # type: ignore[attr-defined]  # it keeps what it is given
             envelope.mail_from = address
             envelope.mail_options.extend(mail_options)
         return answer or "250 OK"
@@ -51,7 +53,8 @@ class Mailbox:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         content = envelope.original_content or b""
         key, subject = _headers(content)
-        arrival = arrived("smtp", key=key, to=", ".join(envelope.rcpt_tos), subject=subject, body=content)
+        begun = getattr(envelope, "begun", None)
+        arrival = arrived("smtp", key=key, to=", ".join(envelope.rcpt_tos), subject=subject, body=content, begun=begun)
         if self._book.repeats("smtp", key):
             await self._book.note(arrival, "repeated", status=250)
             return "250 OK"

@@ -37,6 +37,11 @@ class Event:
     correlation_id: str | None
     data: Mapping[str, Any]
 
+    @property
+    def says(self) -> tuple[str, Mapping[str, Any]]:
+        """What it tells, wherever and whenever it stands."""
+        return self.name, self.data
+
     def time(self, name: str) -> datetime:
         """A time among its data."""
         return parse_timestamp(self.data[name])
@@ -141,17 +146,22 @@ class Facts:
     @cached_property
     def events(self) -> list[Event]:
         """Every event and answer, each (source, id) once where it first stands; by partition in its order."""
-        seen: set[tuple[str, str, str]] = set()
-        found: list[Event] = []
+        return [said[0] for said in self._said.values()]
+
+    @cached_property
+    def said_otherwise(self) -> list[tuple[Event, Event]]:
+        """Where a (source, id) stands again on its topic with other data: as it first stood, and as it stands then."""
+        return [(first, one) for first, *more in self._said.values() for one in more if one.says != first.says]
+
+    @cached_property
+    def _said(self) -> dict[tuple[str, str, str], list[Event]]:
+        found: dict[tuple[str, str, str], list[Event]] = {}
         for record in sorted(self.history.records, key=lambda one: (one.topic, one.partition, one.offset)):
             if record.topic in topics.QUARANTINES:
                 continue
             event = event_of(record)
-            if event is None or not _is_its_own(event):
-                continue
-            if (record.topic, event.source, event.id) not in seen:
-                seen.add((record.topic, event.source, event.id))
-                found.append(event)
+            if event is not None and _is_its_own(event):
+                found.setdefault((record.topic, event.source, event.id), []).append(event)
         return found
 
     @cached_property

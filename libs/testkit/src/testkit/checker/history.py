@@ -72,7 +72,9 @@ class Run:
     put_backs: tuple[PutBack, ...] = ()
     """Databases that were put back, in their order."""
     sink_lag_seconds: float = 0.0
-    """So long may the network of this scene have held bytes back between a sender and a sink."""
+    """So long may the network have held bytes back between a sender and a sink, while it was `held`."""
+    held: tuple[Span, ...] = ()
+    """When it did."""
     booking_lag_seconds: float = 1.0
     """So much later than it read the clock may a sender have sent, or one of its statements have been committed."""
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -117,6 +119,8 @@ class Arrival:
     to: str
     about: tuple[str, str, str] | None = None
     """Sequence, contact and step as the message itself says; no key of ours is needed for it."""
+    begun_at: datetime | None = None
+    """When its dialogue began, of a mail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +221,7 @@ def _time(value: str | None) -> Any:
 def _run(line: dict[str, Any]) -> Run:
     spans = {
         name: tuple(Span(one["name"], _time(one["since"]), _time(one["until"]), one.get("point")) for one in line[name])
-        for name in ("frozen", "deaf")
+        for name in ("frozen", "deaf", "held")
     }
     return Run(
         **{
@@ -245,7 +249,8 @@ def _asked(line: dict[str, Any]) -> Asked:
 
 def _arrival(line: dict[str, Any]) -> Arrival:
     about = line["about"]
-    return Arrival(**{**line, "at": _time(line["at"]), "about": None if about is None else tuple(about)})
+    times = {"at": _time(line["at"]), "begun_at": _time(line["begun_at"])}
+    return Arrival(**{**line, **times, "about": None if about is None else tuple(about)})
 
 
 def _record(line: dict[str, Any]) -> Record:

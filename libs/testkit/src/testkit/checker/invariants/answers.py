@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 
+from sluice_contracts import topics
+
 from testkit.checker.facts import Facts
 from testkit.checker.history import Asked
 from testkit.checker.violation import Violation
 
 
 def each_command_is_answered_once(facts: Facts) -> Iterator[Violation]:
-    """I11. A repeat of an answer is the same record again; another id on the topic is another answer."""
+    """I11. A repeat of an answer says the same again; another id on the topic is another answer."""
     asked: dict[tuple[str, str], Asked] = {}
     for one in facts.commands:
         asked.setdefault((one.source, one.id), one)
@@ -20,6 +22,12 @@ def each_command_is_answered_once(facts: Facts) -> Iterator[Violation]:
         elif len(answers) > 1:
             places = ", ".join(f"{one.name} at {one.topic}:{one.partition}:{one.offset}" for one in answers)
             yield Violation(answers[1].at, "I11", f"{name} was answered {len(answers)} times: {places}")
+    for first, again in facts.said_otherwise:
+        if again.topic in topics.ANSWER_TOPICS:
+            command = first.data["command"]
+            places = " and at ".join(f"{one.topic}:{one.partition}:{one.offset}" for one in (first, again))
+            sentence = f"{command['type']} {command['id']} was answered at {places} under one id, and not the same"
+            yield Violation(again.at, "I11", sentence)
     for one in facts.commands:
         answers = facts.answers.get((one.source, one.id), [])
         if one.heard is None or len(answers) != 1:

@@ -136,7 +136,7 @@ def _ends_stand(facts: Facts, one: PutBack) -> Iterator[Violation]:
 def _states_stand(facts: Facts, one: PutBack) -> Iterator[Violation]:
     """A state that was told of is not told otherwise."""
     told: dict[tuple[str, int], Event] = {}
-    for event in facts.events:
+    for event in [*facts.events, *(again for _, again in facts.said_otherwise)]:
         if event.topic != topics.SEQUENCES_EVENTS:
             continue
         first = told.setdefault((event.key, event.data["state_version"]), event)

@@ -77,11 +77,32 @@ def each_arrival_has_one_end(facts: Facts) -> Iterator[Violation]:
         elif resolved > unknown:
             yield Violation(came, "I5", f"{facts.name_of(message_id)} was resolved {resolved} times, unknown {unknown}")
         yield from _kept(facts, message_id)
+    yield from _not_taken(facts)
     for message_id, told in facts.messages.items():
         sent = next((event for event in told if event.name == "MessageSent"), None)
         if sent is not None and message_id not in facts.accepted and facts.history.arrivals:
             at = sent.time("occurred_at")
             yield Violation(at, "I5", f"{facts.name_of(message_id)} was said to be sent at {text(at)}, and never came")
+
+
+def _not_taken(facts: Facts) -> Iterator[Violation]:
+    """What no sink took ends at most once; what one refused for good, once."""
+    for message_id in (facts.came.keys() | facts.messages.keys() | facts.ended.keys()) - facts.accepted.keys():
+        if message_id not in facts.of_message or facts.forgotten(message_id):
+            continue
+        came = facts.came.get(message_id, [])
+        refused = next((one.at for one in came if one.outcome == "refused"), None)
+        ends, unknown, _, retried = facts.final(message_id)
+        finals, rows = ends + unknown - retried, facts.ended.get(message_id, [])
+        told = facts.messages.get(message_id, [])
+        at = refused or (told[0].at if told else facts.run.began)
+        if finals > 1 or (refused is not None and finals != 1):
+            words = ", ".join(event.name for event in told) or "nothing"
+            what = "was refused" if refused is not None else "was taken by no sink"
+            sentence = f"{facts.name_of(message_id)} {what}; delivery.events tells of {words}: {finals} ends"
+            yield Violation(at, "I5", sentence)
+        elif len(rows) > 1:
+            yield Violation(at, "I5", f"{facts.name_of(message_id)} has {len(rows)} rows in delivery.message")
 
 
 def _kept(facts: Facts, message_id: str) -> Iterator[Violation]:

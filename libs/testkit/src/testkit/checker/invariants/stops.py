@@ -2,7 +2,7 @@
 
 Sinks and the database read the same clock of one machine, and a sink looks at it after the message has come: an arrival
 later than a receipt is later, whatever the difference. Only a network that holds bytes back, which a scene tells of
-(`sink_lag_seconds`), makes a send look later than it was.
+(`held`, `sink_lag_seconds`), makes a send look later than it was.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,6 @@ from testkit.checker.violation import Violation, text
 
 STALENESS_SECONDS_MAX: Final = 5.0
 """`control_staleness_seconds_max`: so long after the last stop could be heard the last send may start."""
-CAUGHT_MAX: Final = {"webhook": 1, "email": 16}
-"""How many sends of a channel one freeze can catch behind their last look: `email_connections_max` for mails."""
 BEFORE_FIRST_BYTE: Final = "before-first-byte"
 """The point between a sender's last look and the first byte."""
 THAW_SECONDS_MAX: Final = 2.0
@@ -60,26 +58,23 @@ def receipts_hold(facts: Facts) -> Iterator[Violation]:
 def residue(facts: Facts) -> list[Late]:
     """Sends of processes that were frozen between their last look and the first byte: the one exception of I2.
 
-    Nothing is awaited there, so a freeze can catch one webhook; of mails, which are a dialogue, as many as there are
-    connections. What is more has not looked.
+    Nothing is awaited there, so a freeze can catch one message. Mails, which are a dialogue, may have been under way
+    besides: their sink had heard of them before the freeze. What is more has not looked.
     """
     found: dict[int, Late] = {}
     for span in facts.run.frozen:
-        caught: dict[str, dict[int, Late]] = {}
-        for late in late_sends(facts):
-            if _was_frozen(span, late):
-                caught.setdefault(late.arrival.channel, {}).setdefault(id(late.arrival), late)
-        for channel, lates in caught.items():
-            for late in sorted(lates.values(), key=lambda one: one.arrival.at)[: _caught_max(span, channel)]:
-                found[id(late.arrival)] = late
+        caught = {id(late.arrival): late for late in late_sends(facts) if _was_frozen(span, late)}
+        begun = {key: late for key, late in caught.items() if _had_begun(late.arrival, span)}
+        looked = [late for key, late in caught.items() if key not in begun]
+        found |= begun
+        if looked and span.point in (None, BEFORE_FIRST_BYTE):
+            first = min(looked, key=lambda one: one.arrival.at)
+            found[id(first.arrival)] = first
     return list(found.values())
 
 
-def _caught_max(span: Span, channel: str) -> int:
-    """Who stood still at another point was behind no webhook's last look; mails may have been under way beside it."""
-    if channel != "email" and span.point not in (None, BEFORE_FIRST_BYTE):
-        return 0
-    return CAUGHT_MAX.get(channel, 1)
+def _had_begun(arrival: Arrival, span: Span) -> bool:
+    return arrival.begun_at is not None and arrival.begun_at < span.since
 
 
 def silence_when_deaf(facts: Facts) -> Iterator[Violation]:
@@ -99,7 +94,6 @@ def silence_when_deaf(facts: Facts) -> Iterator[Violation]:
 
 def late_sends(facts: Facts) -> Iterator[Late]:
     """Every send after a receipt that forbids it, whatever excuses it."""
-    lag = timedelta(seconds=facts.run.sink_lag_seconds)
     by_sequence: dict[str, list[tuple[Arrival, Entry]]] = {}
     by_enrollment: dict[str, list[Arrival]] = {}
     for message_id, arrivals in facts.came.items():
@@ -110,20 +104,28 @@ def late_sends(facts: Facts) -> Iterator[Late]:
     for event in facts.named.get("SequenceHalted", ()):
         halted_at, opened = event.time("halted_at"), _opened(facts, event)
         for arrival, _ in by_sequence.get(event.data["sequence_id"], ()):
-            if halted_at + lag < arrival.at and (opened is None or arrival.at < opened):
+            if halted_at + _lag(facts, arrival) < arrival.at and (opened is None or arrival.at < opened):
                 stop = f"SequenceHalted of {event.data['sequence_id']} (epoch {event.data['epoch']})"
                 yield Late(arrival, stop, halted_at)
     for event in facts.named.get("ContactHalted", ()):
         halted_at = event.time("halted_at")
         for enrollment_id in event.data["enrollment_ids"]:
             for arrival in by_enrollment.get(enrollment_id, ()):
-                if halted_at + lag < arrival.at:
+                if halted_at + _lag(facts, arrival) < arrival.at:
                     yield Late(arrival, f"ContactHalted of removal {event.data['removal_id']}", halted_at)
     for event in facts.named.get("DeliverySuspended", ()):
         halted_at, restored = event.time("halted_at"), _restored(facts, event)
         for arrival in facts.history.arrivals:
-            if arrival.channel in _channels(event.data["scope"]) and halted_at + lag < arrival.at < restored:
+            covered = arrival.channel in _channels(event.data["scope"])
+            if covered and halted_at + _lag(facts, arrival) < arrival.at < restored:
                 yield Late(arrival, f"DeliverySuspended of {event.data['scope']}", halted_at)
+
+
+def _lag(facts: Facts, arrival: Arrival) -> timedelta:
+    """How much later than it left an arrival may look."""
+    lag = timedelta(seconds=facts.run.sink_lag_seconds)
+    held = any(span.since <= arrival.at <= span.until + lag for span in facts.run.held)
+    return lag if held else timedelta()
 
 
 def _channels(scope: str) -> tuple[str, ...]:
