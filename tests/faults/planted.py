@@ -1,5 +1,6 @@
 """Bugs planted in service processes, each with the fault that brings it to light: the checker must name its promise."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,7 +9,7 @@ from chassis.clock import sleep
 from tests.faults.scene import Fault, Outcome, Play, Scene, play
 from tests.faults.scenes import database, freezing, network, records, sinks
 from tests.faults.scenes.freezing import pause_all, resume_all
-from tests.faults.stage import Stage
+from tests.faults.stage import LEASE_SECONDS, Stage
 
 REST_SECONDS_MAX: Final = 15.0
 """What a bug has lost never comes to rest."""
@@ -82,6 +83,27 @@ async def mails_die(play: Play) -> None:
         await play.stage.struck()
 
 
+async def results_late(play: Play) -> None:
+    """A sender stands still before it writes results, until another has sent the same and written that."""
+
+    async def at_once() -> bool:
+        return True
+
+    for _ in range(2):
+        play.stage.point("before-result", "delivery-send", do="stop")
+        await play.stage.thaw_struck("sender-x", 2 * LEASE_SECONDS, at_once, point="before-result")
+
+
+async def hurried(play: Play) -> None:
+    """Sequences are paused and resumed while their service stands still: it says both at once."""
+
+    async def resume() -> None:
+        await sleep(0.5)
+        await resume_all(play)
+
+    await asyncio.gather(play.stage.freeze("sequences", 2.0), pause_all(play), resume())
+
+
 async def replayed_late(play: Play) -> None:
     """Commands that were answered are read again."""
     for schema in ("sequences", "enrollment"):
@@ -105,7 +127,7 @@ PLANTED: Final = {
         Planted(
             "lease-not-checked",
             "I2",
-            "after SequenceHalted of",
+            "came to the",
             "a frozen sender sends what it had claimed, whatever the time",
             freezing.at_point("after-claim", "delivery-send", "sender-x"),
             load_seconds=14.0,
@@ -140,10 +162,10 @@ PLANTED: Final = {
             "I5",
             "2 ends instead of one",
             "a sender whose claim was over writes its result",
-            freezing.at_point("before-result", "delivery-send", "sender-x"),
+            results_late,
             load_seconds=14.0,
         ),
-        Planted("order-of-outbox", "I6", "stands at offset", "the relay publishes a batch from its end", nothing),
+        Planted("order-of-outbox", "I6", "stands at offset", "the relay publishes a batch from its end", hurried),
         Planted("shift-forgotten", "I7", "of shifted pauses it is", "a pause does not shift what waits", pauses),
         Planted("rows-left", "I8", "delivery.replan has", "a queue keeps what is done", nothing),
         Planted(
@@ -162,7 +184,7 @@ PLANTED: Final = {
             nothing,
             load_seconds=9.0,
         ),
-        Planted("inbox-off", "I11", "was answered", "what was handled is handled again", replayed_late),
+        Planted("inbox-off", "I11", "again", "what was handled is handled again", replayed_late),
         Planted(
             "put-back-unnoticed",
             "I12",

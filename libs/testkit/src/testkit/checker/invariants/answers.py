@@ -1,4 +1,4 @@
-"""I11: every command gets exactly one answer; the same id again gets the same one."""
+"""I11: every command gets exactly one answer; the same id again gets the same one, and nothing is said otherwise."""
 
 from collections.abc import Iterator
 
@@ -21,13 +21,13 @@ def each_command_is_answered_once(facts: Facts) -> Iterator[Violation]:
             yield Violation(command.asked_at, "I11", f"{name}, written to {command.topic}, was never answered")
         elif len(answers) > 1:
             places = ", ".join(f"{one.name} at {one.topic}:{one.partition}:{one.offset}" for one in answers)
-            yield Violation(answers[1].at, "I11", f"{name} was answered {len(answers)} times: {places}")
+            yield Violation(answers[1].at, "I11", f"{name} was answered again: {places}")
     for first, again in facts.said_otherwise:
+        places = ", ".join(f"{one.topic}:{one.partition}:{one.offset}" for one in (first, again))
+        what = f"{first.name} {first.id}"
         if again.topic in topics.ANSWER_TOPICS:
-            command = first.data["command"]
-            places = " and at ".join(f"{one.topic}:{one.partition}:{one.offset}" for one in (first, again))
-            sentence = f"{command['type']} {command['id']} was answered at {places} under one id, and not the same"
-            yield Violation(again.at, "I11", sentence)
+            what = f"the answer to {first.data['command']['type']} {first.data['command']['id']}"
+        yield Violation(again.at, "I11", f"{what} stands again under its id, and says something else: {places}")
     for one in facts.commands:
         answers = facts.answers.get((one.source, one.id), [])
         if one.heard is None or len(answers) != 1:
