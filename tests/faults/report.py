@@ -59,7 +59,8 @@ class Report:
         """Whether a planted bug was found."""
         self.planted.append(found)
         word = "[green]found[/green]" if found.named else "[red]NOT FOUND[/red]"
-        sentence = found.sentence or f"only {', '.join(found.broken) or 'nothing'} was broken"
+        others = [f"{name} ({len(broken)}: {broken[0]})" for name, broken in found.outcome.verdict.items() if broken]
+        sentence = found.sentence or f"broken was only: {'; '.join(others) or 'nothing'}"
         self.console.print(
             f"{word}  {found.planted.name:<26} {found.outcome.seconds:5.1f} s  {sentence} "
             f"[dim]{'; '.join(found.outcome.told[:8])}[/dim]",

@@ -131,7 +131,7 @@ class Stage:
                 (self.folder / "point").unlink(missing_ok=True)
                 raise TimeoutError(f"nothing came to the point within {seconds_max:.0f} s")
             await sleep(0.05)
-        found = orjson.loads((self.folder / "struck").read_bytes().splitlines()[-1])
+        found = orjson.loads((self.folder / "struck").read_bytes())
         self.told.append(f"{found['point']} in {found['role']}")
         (self.folder / "struck").unlink(missing_ok=True)
         return int(found["pid"])

@@ -70,6 +70,8 @@ class Workload:
     sink_http: str
     pace: float = 1.0
     """How much more is enrolled than usual; below 1 all else is rarer, too."""
+    held: bool = False
+    """Everything is paused on purpose: nobody pauses or resumes by themselves."""
     patience_seconds_max: float = PATIENCE_SECONDS_MAX
     """How long an answer is waited for."""
     asked: list[Asked] = field(default_factory=list)
@@ -169,12 +171,16 @@ class Workload:
 
     async def _pause(self, chance: random.Random) -> None:
         """Pause and, after a while, resume in each of the three ways."""
+        if self.held:
+            return
         sequence_id = chance.choice(self.sequences)
         self._paused.add(sequence_id)
         await self.ask(PauseSequence(sequence_id=sequence_id, reason="for a moment"))
         await sleep(chance.choice((chance.uniform(0.2, 1.5), chance.uniform(0.2, 1.5), LONG_PAUSE_SECONDS)))
         way = chance.choice(("shift", "shift", "send_now", "skip"))
         admit = chance.choice((None, "qualifying"))
+        if self.held:
+            return  # who holds it resumes everything
         await self.ask(ResumeSequence(sequence_id=sequence_id, overdue=way, admit=admit))
         self._paused.discard(sequence_id)
 

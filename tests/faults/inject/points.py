@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from inspect import signature
@@ -49,8 +48,9 @@ def hit(role: str, point: str) -> None:
         file.unlink()
     except OSError:
         return
-    with (FOLDER / "struck").open("ab") as out:
-        out.write(orjson.dumps({"point": point, "role": role, "pid": os.getpid(), "at_ns": time.time_ns()}) + b"\n")  # noqa: TID251
+    partial = FOLDER / f".struck-{os.getpid()}"
+    partial.write_bytes(orjson.dumps({"point": point, "role": role, "pid": os.getpid()}))
+    partial.replace(FOLDER / "struck")
     os.kill(os.getpid(), signal.SIGSTOP if asked["do"] == "stop" else signal.SIGKILL)
 
 

@@ -66,13 +66,15 @@ def stopped_all(play: Play, paused: asyncio.Event, *, sender: bool) -> Callable[
 
 
 async def pause_all(play: Play) -> None:
-    """Every sequence that stays."""
+    """Every sequence that stays; until they are resumed nobody else does so."""
+    play.workload.held = True
     await asyncio.gather(*(play.workload.ask(PauseSequence(sequence_id=one)) for one in play.workload.sequences))
 
 
 async def resume_all(play: Play) -> None:
     """Every sequence that stays; where one runs already, that is said."""
     await asyncio.gather(*(play.workload.ask(ResumeSequence(sequence_id=one)) for one in play.workload.sequences))
+    play.workload.held = False
 
 
 SCENES: Final = (
