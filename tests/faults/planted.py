@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from chassis.clock import sleep
+from sluice_contracts.enrollment import EnrollContacts
 
 from tests.faults.scene import Fault, Outcome, Play, Scene, play
 from tests.faults.scenes import database, freezing, network, records, sinks
@@ -89,9 +90,13 @@ async def results_late(play: Play) -> None:
     async def at_once() -> bool:
         return True
 
-    for _ in range(2):
-        play.stage.point("before-result", "delivery-send", do="stop")
-        await play.stage.thaw_struck("sender-x", 2 * LEASE_SECONDS, at_once, point="before-result")
+    for number in range(3):
+        command = EnrollContacts(sequence_id=play.workload.sequences[0], contact_ids=play.workload.contacts)
+        entering = asyncio.create_task(play.workload.ask(command, key=command.key_of(number)))
+        play.stage.point("before-result", "delivery-send", do="stop", skip=2)
+        pid = await play.stage.struck()
+        await play.stage.thaw("sender-x", pid, 2 * LEASE_SECONDS, at_once, point="before-result")
+        await entering
 
 
 async def hurried(play: Play) -> None:
@@ -160,7 +165,7 @@ PLANTED: Final = {
         Planted(
             "result-not-by-token",
             "I5",
-            "2 ends instead of one",
+            "2 rows in delivery.message",
             "a sender whose claim was over writes its result",
             results_late,
             load_seconds=14.0,

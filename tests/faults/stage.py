@@ -97,12 +97,13 @@ class Stage:
         await sleep(seconds)
         self._thaw(name, process, since)
 
-    async def thaw_struck(self, name: str, seconds: float, until: Callable[[], Awaitable[bool]], *, point: str) -> int:
-        """After that point has frozen a process by itself: let it go on later, and not before `until` says so; its pid.
+    async def thaw(
+        self, name: str, pid: int, seconds: float, until: Callable[[], Awaitable[bool]], *, point: str
+    ) -> None:
+        """After that point has frozen a process by itself: let it go on later, and not before `until` says so.
 
         Not much later, though: who does not answer about its health for long is killed by its supervisor.
         """
-        pid = await self.struck()
         since, began = utc_now(), monotonic()
         await sleep(seconds)
         while monotonic() - began < FROZEN_SECONDS_MAX and not await until():
@@ -110,7 +111,6 @@ class Stage:
         process = ProcessId.of(pid)
         if process is not None:
             self._thaw(name, process, since, point)
-        return pid
 
     def _thaw(self, name: str, process: ProcessId, since: datetime, point: str | None = None) -> None:
         self.frozen.append(Span(name, since, utc_now(), point))

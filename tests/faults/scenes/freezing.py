@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from chassis.clock import sleep
 from sluice_contracts.sequences import PauseSequence, ResumeSequence
 
 from tests.faults.scene import Play, Scene
@@ -35,16 +34,17 @@ def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[
     async def fault(play: Play) -> None:
         for _ in range(2):
             play.stage.point(point, role, do="stop", skip=play.chance.randrange(8))
+            pid = await play.stage.struck()
             stopped = asyncio.Event()
             thawing = asyncio.create_task(
-                play.stage.thaw_struck(
+                play.stage.thaw(
                     process,
+                    pid,
                     BEYOND_LEASE_SECONDS,
                     stopped_all(play, stopped, sender=role == "delivery-send"),
                     point=point,
                 )
             )
-            await sleep(0.5)
             await pause_all(play)
             stopped.set()
             await thawing
