@@ -73,6 +73,9 @@ def run(
     except (BenchmarkFailed, StackError, SluiceError) as error:
         console.print(f"[red]error:[/red] {error}")
         return EXIT_FAILED
+    except Exception:  # whatever it is: what was measured before it is kept, and the next is measured
+        console.print_exception(max_frames=6, extra_lines=1)
+        return EXIT_FAILED
 
 
 @contextmanager

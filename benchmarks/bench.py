@@ -91,15 +91,20 @@ def main() -> int:
         if code != EXIT_INTERRUPTED and {figure.name for figure in module.FIGURES} & set(only):
             before = len(measured)
             code = max(code, _measure(module, console, asked.rounds, measured, **amounts.get(module, {})))
-            for one in measured[before:] if whole else ():
-                figures.keep(one)
-    if whole:
-        kept = figures.kept(names)
-        (figures.RESULTS.parent / "bench.md").write_text(as_text(kept))
-        (figures.RESULTS.parent / "bench.svg").write_text(drawn(kept))
-    else:
+            if whole:
+                _keep(measured[before:], names)
+    if not whole:
         console.print("A short look: nothing of it is kept.")
     return max(code, _shown(measured, console))
+
+
+def _keep(measured: Sequence[Measured], names: Sequence[str]) -> None:
+    """What was just measured, and the table and the picture of all that was measured last."""
+    for one in measured:
+        figures.keep(one)
+    kept = figures.kept(names)
+    (figures.RESULTS.parent / "bench.md").write_text(as_text(kept))
+    (figures.RESULTS.parent / "bench.svg").write_text(drawn(kept))
 
 
 def _shown(measured: Sequence[Measured], console: Console) -> int:

@@ -142,8 +142,8 @@ def main() -> int:
     parser.add_argument("--senders", type=int, default=2, metavar="N", help="sender processes (2)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     asked = parser.parse_args()
-    if min(asked.many, asked.few, asked.senders) < 1 or asked.rate < 0:
-        parser.error("--many, --few and --senders must be at least 1, --rate not below 0")
+    if min(asked.many, asked.few - 1, asked.senders) < 1 or asked.rate < 0:
+        parser.error("--many and --senders must be at least 1, --few at least 2, --rate not below 0")
     console = terminal()
     result = Result(asked.many, asked.few, asked.rate, asked.senders)
     env = {"SLUICE_RATES": json.dumps({"email": asked.rate})} if asked.rate else {}

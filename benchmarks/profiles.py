@@ -3,7 +3,9 @@
 import argparse
 import asyncio
 import re
+import shutil
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -167,8 +169,8 @@ def main() -> int:
     if asked.seconds < 1:
         parser.error("--seconds must be at least 1")
     console = terminal()
-    folder = RESULTS.parent
-    files = {"a sender": folder / "profile-sender.svg", "a reader": folder / "profile-reader.svg"}
+    taken = Path(tempfile.mkdtemp(prefix="sluice-profiles-"))
+    files = {"a sender": taken / "profile-sender.svg", "a reader": taken / "profile-reader.svg"}
 
     async def measure(stack: Stack) -> bool:
         await of_sender(stack, files["a sender"], seconds=asked.seconds)
@@ -179,7 +181,9 @@ def main() -> int:
     if code == 0:
         for name, file in files.items():
             without_paths(file)
+            shutil.copy(file, RESULTS.parent / file.name)
             show(name, file, console)
+    shutil.rmtree(taken)
     return code
 
 

@@ -8,10 +8,10 @@ clock starts, and nothing of the contact is read. So it is what writing the rows
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import orjson
@@ -26,14 +26,21 @@ from sluice_contracts.enrollment import ContactEnrolled
 from sluice_contracts.envelope import Envelope, encode
 
 from benchmarks.arena import admin_url, database, migrations_of
-from benchmarks.workload import CHUNK_CONTACTS, FIRST_STEP, KNOW_CONTACTS, LANE, SECOND_AFTER_DAYS, SECOND_STEP
+from benchmarks.loops.process import heard, program
+from benchmarks.workload import FIRST_STEP, KNOW_CONTACTS, LANE, SECOND_AFTER_DAYS, SECOND_STEP
 
 DATABASE: Final = "raw"
 SERVICES: Final = ("enrollment", "delivery")
 SEQUENCE: Final = "raw"
 SENDS_PER_BATCH: Final = 500
 LOOPS: Final = 2
-"""Two at once are the fastest on two cores: one waits for the disk while the other works."""
+"""Processes: as many as there are of ours, on two cores."""
+START_LOCK: Final = 8_315
+"""Held until the loops are to begin."""
+DUE: Final = timedelta(minutes=1)
+"""So long have messages been due."""
+SECOND_AFTER: Final = timedelta(days=SECOND_AFTER_DAYS)
+LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 _EMPTY_ENROLLMENT: Final = "truncate enrollment.enrollment, enrollment.outbox, enrollment.inbox"
 _EMPTY_DELIVERY: Final = "truncate delivery.pending, delivery.message, delivery.outbox, delivery.books_delta"
@@ -46,22 +53,22 @@ select enrollment_id, $3, contact_id, 1, 1, $4, $5, $6, $6 from unnest($1::uuid[
 """
 
 _TAKEN: Final = """
-with taken as (
+with picked as materialized (
+    select ctid as row from pending
+    where sequence_id = $1 and lane = $2 and due_active <= clock_timestamp() and due_active >= $4 and token is null
+    order by due_active limit $3 for update skip locked
+), taken as (
     update pending set token = 1, epoch = 1, attempt = attempt + 1
-    where enrollment_id = any(array(
-        select enrollment_id from pending
-        where sequence_id = $1 and lane = $2 and due_active <= clock_timestamp() and token is null
-        order by due_active limit $3 for update skip locked
-    ))
-    returning enrollment_id, contact_id
+    from unnest(array(select row from picked)) as one (row) where pending.ctid = one.row
+    returning enrollment_id, contact_id, due_active
 ), booked as (
     insert into books_delta (sequence_id, pending, claimed)
     select $1, -count(*), count(*) from taken having count(*) > 0
 )
 """
-_CLAIM_KNOWING: Final = f"{_TAKEN} select enrollment_id::text, contact_id from taken"
+_CLAIM_KNOWING: Final = f"{_TAKEN} select enrollment_id::text, contact_id, due_active from taken"
 _CLAIM: Final = f"""{_TAKEN}
-select enrollment_id::text, contact_id, attributes, addresses from taken join contact using (contact_id)
+select enrollment_id::text, contact_id, attributes, addresses, due_active from taken join contact using (contact_id)
 """
 
 _FINISH: Final = """
@@ -110,17 +117,20 @@ def prepared(ids: Sequence[str]) -> list[Prepared]:
     return [_prepared(contact_id, number, utc_now()) for number, contact_id in enumerate(ids)]
 
 
-async def imports(stack: Stack, rows: Sequence[Prepared], *, knowing: bool = False) -> float:
-    """Seconds that it takes to write the enrollments, an event for each, and an answer for each 1,000."""
-    async with _connections(stack, "enrollment") as conns:
-        await conns[0].execute(_EMPTY_ENROLLMENT)
-        chunks = iter([rows[start : start + CHUNK_CONTACTS] for start in range(0, len(rows), CHUNK_CONTACTS)])
-        started = monotonic()
-        await asyncio.gather(*(_import(conn, chunks, knowing=knowing) for conn in conns))
-        return monotonic() - started
+async def imports(stack: Stack, ids: Sequence[str], *, knowing: bool = False) -> float:
+    """Contacts a second, while the enrollments are written, an event for each, and an answer for each 1,000."""
+    async with database(stack, DATABASE, schema="enrollment") as conn:
+        await conn.execute(_EMPTY_ENROLLMENT)
+        await conn.execute("checkpoint")
+        async with _loops(stack, conn, "import", ids, knowing=knowing) as loops:
+            started = monotonic()
+            await loops.start()
+            await loops.end()
+            return len(ids) / (monotonic() - started)
 
 
-async def _import(conn: Conn, chunks: Iterator[Sequence[Prepared]], *, knowing: bool) -> None:
+async def write_imports(conn: Conn, chunks: Iterable[Sequence[Prepared]], *, knowing: bool) -> None:
+    """What one loop does."""
     for chunk in chunks:
         now = utc_now()
         if knowing:
@@ -168,34 +178,61 @@ def _entered(contact_id: str, number: int, now: datetime) -> tuple[str, str, byt
     return contact_id, enrollment_id, orjson.dumps(event, option=orjson.OPT_UTC_Z)
 
 
-async def sends(stack: Stack, rows: Sequence[Prepared], *, knowing: bool = False) -> float:
-    """Seconds that it takes to claim all first messages, to send them nowhere, and to write what follows from that."""
-    due = utc_now() - timedelta(minutes=1)
-    async with _connections(stack, "delivery") as conns:
-        await conns[0].execute(_EMPTY_DELIVERY)
-        ids = [row.enrollment_id for row in rows], [row.contact_id for row in rows]
-        await conns[0].execute(_FILL_PENDING, *ids, SEQUENCE, FIRST_STEP, LANE, due)
-        await conns[0].execute(KNOW_CONTACTS, ids[1])
-        await conns[0].execute("vacuum analyze pending, contact")
-        by_enrollment = {row.enrollment_id: row for row in rows}
-        started = monotonic()
-        if knowing:
-            await asyncio.gather(*(_send_knowing(conn, by_enrollment, due) for conn in conns))
-        else:
-            await asyncio.gather(*(_send(conn, due) for conn in conns))
-        return monotonic() - started
+async def sends(stack: Stack, ids: Sequence[str], *, knowing: bool = False) -> float:
+    """Messages a second, while all first messages are claimed, sent nowhere, and what follows from that is written.
+
+    From the start to the last one booked, by the database's clock, as ours are measured.
+    """
+    async with database(stack, DATABASE, schema="delivery") as conn:
+        await conn.execute(_EMPTY_DELIVERY)
+        enrollment_ids = [derive("raw", one) for one in ids]
+        await conn.execute(_FILL_PENDING, enrollment_ids, ids, SEQUENCE, FIRST_STEP, LANE, utc_now() - DUE)
+        await conn.execute(KNOW_CONTACTS, ids)
+        await conn.execute("vacuum analyze pending, contact")
+        await conn.execute("checkpoint")
+        async with _loops(stack, conn, "send", ids, knowing=knowing) as loops:
+            started: datetime = await conn.fetchval("select clock_timestamp()")
+            await loops.start()
+            await loops.end()
+        last: datetime = await conn.fetchval("select max(ended_at) from message")
+        return len(ids) / (last - started).total_seconds()
 
 
-async def _send(conn: Conn, due: datetime) -> None:
+async def write_sends(conn: Conn) -> None:
+    """What one loop does."""
     claim, finish = await conn.prepare(_CLAIM), await conn.prepare(_FINISH)
-    while taken := await claim.fetch(SEQUENCE, LANE, SENDS_PER_BATCH):
-        columns = zip(*[_sent(row, due) for row in taken], strict=True)
-        await finish.fetch(*columns, SEQUENCE, SECOND_STEP, timedelta(days=SECOND_AFTER_DAYS), FIRST_STEP, due)
+    since = LONG_AGO
+    while taken := await claim.fetch(SEQUENCE, LANE, SENDS_PER_BATCH, since):
+        since = max(row["due_active"] for row in taken)
+        columns = zip(*[_sent(row) for row in taken], strict=True)
+        await finish.fetch(*columns, SEQUENCE, SECOND_STEP, SECOND_AFTER, FIRST_STEP, since)
 
 
-def _sent(taken: Record, due: datetime) -> tuple[Any, ...]:
+async def write_sends_knowing(conn: Conn, rows: Sequence[Prepared]) -> None:
+    """The same where all of it is known beforehand."""
+    claim, finish = await conn.prepare(_CLAIM_KNOWING), await conn.prepare(_FINISH)
+    by_enrollment = {row.enrollment_id: row for row in rows}
+    since = LONG_AGO
+    while taken := await claim.fetch(SEQUENCE, LANE, SENDS_PER_BATCH, since):
+        since = max(row["due_active"] for row in taken)
+        found = [by_enrollment[row[0]] for row in taken]
+        await finish.fetch(
+            [row.enrollment_id for row in found],
+            [row.message_id for row in found],
+            [row.contact_id for row in found],
+            [row.key for row in found],
+            [row.sent for row in found],
+            SEQUENCE,
+            SECOND_STEP,
+            SECOND_AFTER,
+            FIRST_STEP,
+            since,
+        )
+
+
+def _sent(taken: Record) -> tuple[Any, ...]:
     """What is written of one message: enrollment, message, contact, and the event with its key."""
-    enrollment_id, contact_id, attributes, addresses = taken
+    enrollment_id, contact_id, attributes, addresses, due = taken
     contact, to = orjson.loads(attributes), orjson.loads(addresses)["email"]
     name = contact["first_name"]
     text = f"Hi {name}, this is where you start. Your number is {contact_id}."
@@ -231,29 +268,32 @@ def _nowhere(to: str, subject: str, text: str) -> None:
     """As the null channel sends."""
 
 
-async def _send_knowing(conn: Conn, by_enrollment: dict[str, Prepared], due: datetime) -> None:
-    claim, finish = await conn.prepare(_CLAIM_KNOWING), await conn.prepare(_FINISH)
-    after = timedelta(days=SECOND_AFTER_DAYS)
-    while taken := await claim.fetch(SEQUENCE, LANE, SENDS_PER_BATCH):
-        rows = [by_enrollment[row[0]] for row in taken]
-        await finish.fetch(
-            [row.enrollment_id for row in rows],
-            [row.message_id for row in rows],
-            [row.contact_id for row in rows],
-            [row.key for row in rows],
-            [row.sent for row in rows],
-            SEQUENCE,
-            SECOND_STEP,
-            after,
-            FIRST_STEP,
-            due,
-        )
+@dataclass(slots=True)
+class _Loops:
+    """Processes that are ready to begin, and wait for a lock."""
+
+    conn: Conn
+    running: Sequence["asyncio.subprocess.Process"]
+
+    async def start(self) -> None:
+        await self.conn.fetchval("select pg_advisory_unlock($1)", START_LOCK)
+
+    async def end(self) -> None:
+        await asyncio.gather(*(heard(process) for process in self.running))
 
 
 @asynccontextmanager
-async def _connections(stack: Stack, schema: str) -> AsyncIterator[list[Conn]]:
-    async with AsyncExitStack() as opened:
-        yield [await opened.enter_async_context(database(stack, DATABASE, schema=schema)) for _ in range(LOOPS)]
+async def _loops(stack: Stack, conn: Conn, what: str, ids: Sequence[str], *, knowing: bool) -> AsyncIterator[_Loops]:
+    schema = "delivery" if what == "send" else "enrollment"
+    await conn.execute("select pg_advisory_lock($1)", START_LOCK)
+    told = {"url": admin_url(stack, DATABASE), "schema": schema, "what": what, "knowing": knowing, "count": len(ids)}
+    async with AsyncExitStack() as exits:
+        running = [
+            await exits.enter_async_context(program("loops.write_rows", told | {"share": share}))
+            for share in range(LOOPS)
+        ]
+        await asyncio.gather(*(heard(process) for process in running))
+        yield _Loops(conn, running)
 
 
 def _prepared(contact_id: str, number: int, now: datetime) -> Prepared:

@@ -99,6 +99,12 @@ class Sending:
             contacts = self.contacts[number :: len(self.sequences)]
             await self.conn.execute(_FILL, sequence_id, contacts, step, self.lane, due, sequence_id, every)
         await self.conn.execute("vacuum analyze delivery.pending")
+        await self.conn.execute("checkpoint")
+
+    async def fill_and_send(self) -> float:
+        """The queue filled with what is due, and sent: messages a second."""
+        await self.fill(due=utc_now() - timedelta(minutes=1))
+        return await self.send_all()
 
     async def send_all(self) -> float:
         """Messages a second, from the opening of the gates to the last one booked, by the database's clock."""
@@ -117,8 +123,7 @@ class Sending:
     async def rate(self) -> float:
         """All of it prepared, filled with what is due, and sent: messages a second."""
         async with self.prepared():
-            await self.fill(due=utc_now() - timedelta(minutes=1))
-            return await self.send_all()
+            return await self.fill_and_send()
 
     async def turn(self, *, opened: bool) -> None:
         """Open or close every gate, and tell."""

@@ -1,16 +1,25 @@
-"""The cheapest HTTP receiver: it reads a whole request by its Content-Length and answers 200, after `delay` seconds."""
+"""The cheapest HTTP receiver: it reads a whole request by its Content-Length and answers 200, after `delay` seconds.
+
+A GET is answered with the time at which it has last answered anything else.
+"""
 
 import asyncio
+
+from chassis.clock import utc_now
 
 from benchmarks.loops.process import say, told
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
 END = b"\r\n\r\n"
 LENGTH = b"content-length:"
+LAST = b"get "
 
 
 class Receiver(asyncio.Protocol):
     """One connection, kept alive."""
+
+    answered_at = 0.0
+    """Of all connections, in seconds since 1970."""
 
     def __init__(self, delay: float) -> None:
         self._delay = delay
@@ -33,10 +42,18 @@ class Receiver(asyncio.Protocol):
             if len(self._buffer) < end + len(END) + length:
                 return
             self._buffer = self._buffer[end + len(END) + length :]
-            if self._delay:
-                asyncio.get_running_loop().call_later(self._delay, self._transport.write, ANSWER)
+            if head.startswith(LAST):
+                text = repr(Receiver.answered_at).encode()
+                self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+            elif self._delay:
+                asyncio.get_running_loop().call_later(self._delay, self._answer_late)
             else:
                 self._transport.write(ANSWER)
+
+    def _answer_late(self) -> None:
+        assert self._transport is not None
+        Receiver.answered_at = utc_now().timestamp()
+        self._transport.write(ANSWER)
 
 
 async def main() -> None:

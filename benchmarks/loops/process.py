@@ -41,9 +41,11 @@ async def program(
 
 
 async def heard(process: "asyncio.subprocess.Process") -> dict[str, Any]:
-    """What it prints next; TimeoutError, or an error where it has ended without a word."""
+    """What it prints next; TimeoutError, or RuntimeError where it has ended without a word."""
     assert process.stdout is not None
     async with asyncio.timeout(SECONDS_MAX):
         line = await process.stdout.readline()
+    if not line:
+        raise RuntimeError("a program of the benchmark has ended without a word")
     figures: dict[str, Any] = orjson.loads(line)
     return figures

@@ -1,8 +1,10 @@
 """A service whose only handler writes one row for each event, with all that a service is: inbox, offsets, relay."""
 
 import asyncio
+import os
 import signal
 
+from chassis import logging
 from chassis.health import Health
 from chassis.pool import create_pool
 from chassis.settings import ServiceSettings
@@ -32,6 +34,7 @@ async def main() -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     routes = Routes(SCHEMA)
     routes.on(MessageSent, write)
+    logging.configure("bench", os.environ.get("SLUICE_LOG_LEVEL", "info"))
     database = ServiceSettings(database_url=SecretStr(settings["database"]), kafka_bootstrap_servers=settings["kafka"])
     async with await create_pool(database, schema=SCHEMA) as pool:
         await Service(routes=routes, pool=pool, kafka=settings["kafka"], health=Health()).run(stop)

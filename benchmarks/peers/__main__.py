@@ -4,16 +4,14 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Final
 
-from chassis.clock import utc_now
 from devstack.stack import Stack
 from rich.console import Console
 
 from benchmarks import bench, figures, machine, workload
 from benchmarks.arena import database, run, terminal
-from benchmarks.figures import Measured, ratio
+from benchmarks.figures import Measured, in_turns
 from benchmarks.peers import work
 from benchmarks.peers.installed import Missing
 from benchmarks.peers.on_postgres import PGQUEUER, PROCRASTINATE, RIVER
@@ -59,12 +57,10 @@ class Benchmark:
         tried = [(await self._tried(peer, settings), number) for number, settings in enumerate(peer.settings)]
         chosen = peer.settings[max(tried)[1]]
         measured = Measured(peer.figure, [], "messages a second", await machine.described(sending.conn))
-        for _ in range(self.rounds):
-            other = await self._of(peer, chosen)
-            await sending.fill(due=utc_now() - timedelta(minutes=1))
-            ours = await sending.send_all()
-            measured.rounds.append(ratio(ours, other))
-            self.console.print(f"  {peer.figure.name}: {ours:,.0f} messages/s, {peer.name} {other:,.0f}")
+        for number in range(self.rounds):
+            one = await in_turns(number, sending.fill_and_send, lambda: self._of(peer, chosen))
+            measured.rounds.append(one)
+            self.console.print(f"  {peer.figure.name}: {one.ours:,.0f} messages/s, {peer.name} {one.other:,.0f}")
         measured.settings = {
             "messages": len(self.contacts),
             "processes": sending.processes,
@@ -103,7 +99,7 @@ def main() -> int:
     asked = _asked()
     peers = [peer for peer in PEERS if peer.figure.name in asked.only]
     console = terminal()
-    kept = keep if asked.messages == MESSAGES else lambda _: None
+    kept = keep if (asked.messages, asked.rounds) == (MESSAGES, ROUNDS) else lambda _: None
 
     async def measured(stack: Stack) -> bool:
         benchmark = Benchmark(stack, console, workload.contact_ids(asked.messages), asked.rounds, kept)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from benchmarks import machine, workload
 from benchmarks.arena import database
-from benchmarks.figures import Figure, Measured, Round, ratio
+from benchmarks.figures import Figure, Measured, Round, in_turns
 from benchmarks.loops.process import heard, program
 from benchmarks.sending import Sending
 
@@ -44,11 +44,11 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         url = f"http://127.0.0.1:{(await heard(http))['port']}/hook"
         port = (await heard(smtp))["port"]
         webhooks, mails = _webhooks(stack, conn, url), _mails(stack, conn, port)
-        for _ in range(rounds):
-            bare = await _bare("http_send", {"url": url, "body": BODY, "connections": HTTP_CONNECTIONS})
-            taken["R5"].append(ratio(await webhooks.rate(), bare))
-            bare = await _bare("smtp_send", {"port": port, "mail": MAIL, "connections": SMTP_CONNECTIONS})
-            taken["R6"].append(ratio(await mails.rate(), bare))
+        http_client = {"url": url, "body": BODY, "connections": HTTP_CONNECTIONS}
+        smtp_client = {"port": port, "mail": MAIL, "connections": SMTP_CONNECTIONS}
+        for number in range(rounds):
+            taken["R5"].append(await in_turns(number, webhooks.rate, lambda: _bare("http_send", http_client)))
+            taken["R6"].append(await in_turns(number, mails.rate, lambda: _bare("smtp_send", smtp_client)))
             for name, measured in taken.items():
                 console.print(f"  {name}: {measured[-1].ours:,.0f} messages/s, the client {measured[-1].other:,.0f}")
         about = await machine.described(conn)

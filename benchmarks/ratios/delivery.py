@@ -3,18 +3,15 @@
 Aside, in the settings: a loop that reads nothing of whom it writes to, and whose events are made beforehand.
 """
 
-import asyncio
-from datetime import timedelta
 from statistics import median
 from typing import Final
 
-from chassis.clock import utc_now
 from devstack.stack import Stack
 from rich.console import Console
 
 from benchmarks import machine, raw, workload
 from benchmarks.arena import database
-from benchmarks.figures import Figure, Measured, Round, ratio
+from benchmarks.figures import Figure, Measured, Round, in_turns, ratio
 from benchmarks.sending import Sending
 
 MESSAGES: Final = 200_000
@@ -25,18 +22,16 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
     """In turns, the queue filled and vacuumed before each."""
     measured: list[Round] = []
     knowing: list[Round] = []
-    rows = await asyncio.to_thread(raw.prepared, workload.contact_ids(MESSAGES))
+    ids = workload.contact_ids(MESSAGES)
     await raw.prepare(stack)
     async with database(stack) as conn:
-        sending = Sending(stack, conn, [row.contact_id for row in rows])
+        sending = Sending(stack, conn, ids)
         async with sending.prepared():
-            for _ in range(rounds):
-                other = MESSAGES / await raw.sends(stack, rows)
-                await sending.fill(due=utc_now() - timedelta(minutes=1))
-                measured.append(ratio(await sending.send_all(), other))
-                knowing.append(ratio(measured[-1].ours, MESSAGES / await raw.sends(stack, rows, knowing=True)))
+            for number in range(rounds):
+                measured.append(await in_turns(number, sending.fill_and_send, lambda: raw.sends(stack, ids)))
+                knowing.append(ratio(measured[-1].ours, await raw.sends(stack, ids, knowing=True)))
                 console.print(
-                    f"  R1: {measured[-1].ours:,.0f} messages/s, the loop {other:,.0f}, "
+                    f"  R1: {measured[-1].ours:,.0f} messages/s, the loop {measured[-1].other:,.0f}, "
                     f"one that knows beforehand what it will write {knowing[-1].other:,.0f}"
                 )
         about = await machine.described(conn)

@@ -16,7 +16,7 @@ from sluice import Sluice
 
 from benchmarks import machine, raw, workload
 from benchmarks.arena import database, until
-from benchmarks.figures import Figure, Measured, Round, ratio
+from benchmarks.figures import Figure, Measured, Round, in_turns, ratio
 
 CONTACTS: Final = 100_000
 PROCESSES: Final = 2
@@ -42,7 +42,6 @@ _HEARD: Final = "select count(*) from enrollment.consumer_offset where topic = '
 async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
     """In turns; two processes read the commands, decide, write and publish, alone with Kafka and Postgres."""
     ids = workload.contact_ids(CONTACTS)
-    rows = await asyncio.to_thread(raw.prepared, ids)
     measured: list[Round] = []
     knowing: list[Round] = []
     await raw.prepare(stack)
@@ -53,15 +52,19 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         await conn.execute("vacuum analyze enrollment.contact")
         async with _services(stack, conn):
             await workload.enroll(sluice, SEQUENCE, ids, told=lambda entered: None)  # until both have joined the group
-            for _ in range(rounds):
-                other = CONTACTS / await raw.imports(stack, rows)
+
+            async def ours() -> float:
                 await conn.execute(_EMPTY)
+                await conn.execute("checkpoint")
                 started = monotonic()
                 await workload.enroll(sluice, SEQUENCE, ids, told=lambda entered: None)
-                measured.append(ratio(CONTACTS / (monotonic() - started), other))
-                knowing.append(ratio(measured[-1].ours, CONTACTS / await raw.imports(stack, rows, knowing=True)))
+                return CONTACTS / (monotonic() - started)
+
+            for number in range(rounds):
+                measured.append(await in_turns(number, ours, lambda: raw.imports(stack, ids)))
+                knowing.append(ratio(measured[-1].ours, await raw.imports(stack, ids, knowing=True)))
                 console.print(
-                    f"  R10: {measured[-1].ours:,.0f} contacts/s, the loop {other:,.0f}, "
+                    f"  R10: {measured[-1].ours:,.0f} contacts/s, the loop {measured[-1].other:,.0f}, "
                     f"one that knows beforehand what it will write {knowing[-1].other:,.0f}"
                 )
         about = await machine.described(conn)

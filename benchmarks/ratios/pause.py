@@ -18,7 +18,8 @@ FIGURES: Final = (Figure("R12", "a pause with 1 M pending ÷ with 1 k", 1.5, 1.1
 async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
     """As `make bench-pause` does, which looks at every receipt as well."""
     result = Result(FEW, MANY, rounds, filled="insert")
-    if not await Benchmark(stack, console, result).measure() and not all(one.true for one in result.with_many):
+    await Benchmark(stack, console, result).measure()
+    if not all(one.true for one in (*result.with_few, *result.with_many, *result.while_sending)):
         raise BenchmarkFailed("a receipt was not true: see `make bench-pause`")
     pairs = zip(result.with_many, result.with_few, strict=True)
     measured = [ratio(many.milliseconds, few.milliseconds) for many, few in pairs]

@@ -16,7 +16,7 @@ from testkit.database import vouched
 
 from benchmarks import machine, raw, workload
 from benchmarks.arena import BenchmarkFailed, admin_url, database, until
-from benchmarks.figures import Figure, Measured, Round, ratio
+from benchmarks.figures import Figure, Measured, Round, in_turns, ratio
 from benchmarks.sending import WORK_SECONDS_MAX, Sending
 
 MANY: Final = 10_000_000
@@ -24,6 +24,10 @@ FEW: Final = 100_000
 CLAIM: Final = 500
 CLAIMS: Final = 50
 MESSAGES: Final = 200_000
+MESSAGES_LONG: Final = 1_000_000
+LAST_MESSAGES: Final = 200_000
+"""What an old snapshot costs grows with what was sent since: the last of many are compared."""
+VACUUM_SECONDS: Final = 5
 SEQUENCES: Final = 1_000
 LATE_SECONDS: Final = 20
 FILL_SECONDS_MAX: Final = 20
@@ -43,6 +47,10 @@ from generate_series(1, $2::int) as n, clock_timestamp() as now
 """
 _TAKE_AWAY: Final = "delete from delivery.pending where enrollment_id = any($1::uuid[])"
 _LATENESS: Final = "select extract(epoch from ended_at - due_at)::float8 from delivery.message"
+_LAST_RATE: Final = """
+select count(*) / extract(epoch from max(ended_at) - min(ended_at))::float8
+from (select ended_at from delivery.message order by ended_at desc limit $1) as last
+"""
 _BOOKED: Final = "select coalesce(sum(sent), 0) from delivery.books_delta"
 
 
@@ -57,20 +65,33 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         taken["R11b"] = []
         taken["R14"] = []
         half = 0.0
-        for _ in range(rounds):
-            alone = await one.rate()
-            taken["R11b"].append(ratio(await many.rate(), alone))
+        for number in range(rounds):
+            taken["R11b"].append(await in_turns(number, many.rate, one.rate))
+            half = (taken["R11b"][-1].other or 0.0) / 2
+            console.print(f"  R11b: {taken['R11b'][-1].ours:,.0f}/s, of one {taken['R11b'][-1].other:,.0f}")
+        long = Sending(stack, conn, workload.contact_ids(MESSAGES_LONG))
+
+        async def held() -> float:
             async with _old_snapshot(stack):
-                taken["R14"].append(ratio(await one.rate(), alone))
-            half = alone / 2
-            console.print(f"  R11b, R14: {alone:,.0f}/s, {taken['R11b'][-1].value:.2f}, {taken['R14'][-1].value:.2f}")
+                return await _last_rate(long)
+
+        async with _vacuumed_often(conn):
+            for number in range(rounds):
+                taken["R14"].append(await in_turns(number, held, lambda: _last_rate(long)))
+                console.print(f"  R14: {taken['R14'][-1].ours:,.0f}/s, without {taken['R14'][-1].other:,.0f}")
         taken["R18"], taken["R18b"] = [], []
         for _ in range(rounds):
             p95, p99 = await _lateness(one, half)
             taken["R18"].append(Round(p95, half))
             taken["R18b"].append(Round(p99, half))
             console.print(f"  R18: p95 {p95:.0f} ms, p99 {p99:.0f} ms at {half:,.0f}/s")
-    settings = {"messages": MESSAGES, "claimed at once": CLAIM, "processes": one.processes}
+    settings = {
+        "messages": MESSAGES,
+        "messages of R14": MESSAGES_LONG,
+        "of them compared, the last": LAST_MESSAGES,
+        "claimed at once": CLAIM,
+        "processes": one.processes,
+    }
     return [Measured(figure, taken[figure.name], "messages a second", about, settings) for figure in FIGURES]
 
 
@@ -134,6 +155,25 @@ async def _old_snapshot(stack: Stack) -> AsyncIterator[None]:
     async with database(stack) as holder, holder.transaction(isolation="repeatable_read"):
         await holder.fetchval("select count(*) from pg_class")  # no table of ours: it would be locked for the filling
         yield
+
+
+@asynccontextmanager
+async def _vacuumed_often(conn: Conn) -> AsyncIterator[None]:
+    """Else, within the minutes that a side takes, nobody would vacuum where nothing stands in the way either."""
+    await conn.execute(f"alter system set autovacuum_naptime = '{VACUUM_SECONDS}s'")
+    await conn.execute("select pg_reload_conf()")
+    try:
+        yield
+    finally:
+        await conn.execute("alter system reset autovacuum_naptime")
+        await conn.execute("select pg_reload_conf()")
+
+
+async def _last_rate(sending: Sending) -> float:
+    """Messages a second of the last LAST_MESSAGES that were booked, of all."""
+    await sending.rate()
+    rate: float = await sending.conn.fetchval(_LAST_RATE, LAST_MESSAGES)
+    return rate
 
 
 async def _lateness(sending: Sending, per_second: float) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """R20: what metrics, heartbeats, log lines and the checking of messages cost a sender and a reader."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from benchmarks import inject, machine, raw, workload
 from benchmarks.arena import database
-from benchmarks.figures import Figure, Measured, Round, ratio
+from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.ratios import rows
 from benchmarks.ratios.messaging import Bench
 from benchmarks.sending import NULL_CHANNELS, Sending
@@ -38,10 +39,13 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             stack, conn, workload.contact_ids(MESSAGES), env=NULL_CHANNELS | ON, log=asyncio.subprocess.DEVNULL
         )
         bare = replace(whole, env=NULL_CHANNELS | OFF)
-        for _ in range(rounds):
-            without, taken_off = await bare.rate(), await bench.consumed("ours.consume", EVENTS, env=OFF)
-            taken["R20"].append(ratio(await whole.rate(), without))
-            taken["R20b"].append(ratio(await bench.consumed("ours.consume", EVENTS, env=ON), taken_off))
+
+        def reads(env: Mapping[str, str]) -> Rate:
+            return lambda: bench.consumed("ours.consume", EVENTS, env=env)
+
+        for number in range(rounds):
+            taken["R20"].append(await in_turns(number, whole.rate, bare.rate))
+            taken["R20b"].append(await in_turns(number, reads(ON), reads(OFF)))
             for name, measured in taken.items():
                 console.print(f"  {name}: {measured[-1].ours:,.0f}/s, without {measured[-1].other:,.0f}")
     settings = {"messages": MESSAGES, "events": EVENTS, "processes": whole.processes}
