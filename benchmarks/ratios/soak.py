@@ -91,7 +91,7 @@ async def measure(stack: Stack, console: Console, rounds: int, *, seconds: float
         "messages a second by tenth": [round(rate) for rate in rates],
         "bytes": {name: [first[name], last[name]] for name in EMPTIED},
     }
-    large = [name for name in EMPTIED if last[name] >= COMPARED_BYTES_MIN]
+    large = [name for name in EMPTIED if last[name] >= COMPARED_BYTES_MIN] or EMPTIED  # a short look leaves all small
     sizes = max((ratio(last[name], first[name]) for name in large), key=lambda one: one.value)
     return [
         Measured(FIGURES[0], [ratio(rates[-1], rates[0])], "messages a second", about, settings),

@@ -34,7 +34,7 @@ AGAIN_SECONDS: Final = 0.3
 CONTACTS: Final = 240
 CHUNK: Final = 8
 LONG_PAUSE_SECONDS: Final = 3.0
-"""So that a forgotten shift is longer than whatever a slow booking takes."""
+"""So that a forgotten shift is longer than a booking takes, but for the scenes that slow the database."""
 
 
 @dataclass

@@ -14,12 +14,14 @@ from sluice import (
     TopicMissing,
 )
 from sluice._clock import new_id
+from sluice.asking import Asker
 from sluice.transport import Transport
 from sluice_contracts import topics
 from sluice_contracts.answers import CommandAccepted, CommandRef, Fault
 from sluice_contracts.delivery import ContactHalted
 from sluice_contracts.sequences import (
     Receipts,
+    SaveSequence,
     SequenceErasureCompleted,
     SequencePaused,
     SequenceResumed,
@@ -135,6 +137,21 @@ async def test_the_same_id_again_gets_the_same_answer(transport: Transport, serv
 
     assert again == first
     assert len(services.commands) == 1
+
+
+async def test_an_asker_that_was_stopped_is_answered_when_it_asks_again(
+    transport: Transport, services: Any, sequence_id: str
+) -> None:
+    services.results["SaveSequence"] = lambda _: {"revision": 1, "status": "draft"}
+    asker = Asker(transport, source="test", actor=None)
+    command = SaveSequence(sequence_id=sequence_id, definition={})
+    await asker.ask(command, key=sequence_id, command_id="first", seconds_max=10.0)
+
+    await asker.stop()
+    answered = await asker.ask(command, key=sequence_id, command_id="first", seconds_max=10.0)
+
+    assert answered.result["revision"] == 1
+    await asker.stop()
 
 
 async def test_many_askers_each_get_their_own_answer(transport: Transport, services: Any, sequence_id: str) -> None:

@@ -220,6 +220,8 @@ async def test_mail_arrives_with_its_key_its_recipient_and_its_subject(sink: Sin
     assert (line["channel"], line["message_id"], line["to"]) == ("smtp", "m1", "ada@example.org")
     assert (line["subject"], line["outcome"]) == ("Grüße", "accepted")
     assert "\r\n.\r\nbye" in line["body"]
+    assert line["begun_at"] is not None
+    assert line["begun_at"] <= line["at"], "its dialogue began before it had come"
 
 
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
