@@ -8,6 +8,7 @@ from delivery.store import claiming, halts, pending
 
 EARLY: Final = "early"
 UNLOCKED: Final = "unlocked"
+_RECEIPTS: Final = ("_OWED", "_SETTLE_SEQUENCES", "_SETTLE_CONTACTS")
 KINDS: Final = {
     EARLY: "receipts of removals and pauses are given at once",
     UNLOCKED: "claims do not take the lock that stops wait for, nor do removals take the row",
@@ -34,9 +35,7 @@ def _broken(kind: str | None) -> list[tuple[Any, str, str]]:
         case None:
             return []
         case "early":
-            return [
-                (halts, name, _without_wait(getattr(halts, name))) for name in ("_SETTLE_SEQUENCES", "_SETTLE_CONTACTS")
-            ]
+            return [(halts, name, _without_wait(getattr(halts, name))) for name in _RECEIPTS]
         case "unlocked":
             begin = claiming._BEGIN.replace("pg_advisory_xact_lock_shared($1)", "$1::bigint")
             return [(claiming, "_BEGIN", begin), (pending, "_HOLD", pending._HOLD.replace("for update of p", ""))]
@@ -46,4 +45,4 @@ def _broken(kind: str | None) -> list[tuple[Any, str, str]]:
 
 def _without_wait(statement: str) -> str:
     """What it waits for is true at once; its parameters stay."""
-    return statement.replace("where not exists (", "where true or not exists (", 1)
+    return statement.replace("not exists (", "true or not exists (")

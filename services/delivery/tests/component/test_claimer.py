@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -55,6 +56,32 @@ async def test_what_is_planned_for_before_the_last_claim_is_claimed_within_a_sec
     third = {row.contact_id for row in await claims.claim({LANE: 2})}
 
     assert (first, second, third) == ({"a", "b"}, {"c", "d"}, {"early", "e"})
+
+
+async def test_where_beginning_again_takes_long_it_is_done_less_often(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[float] = []
+    claim = claiming.claim
+
+    async def slow(conn: Any, rooms: Any, *, since: Any, **more: Any) -> Any:
+        if None in since.values():
+            begun.append(world.monotonic())
+            world.monotonic.move(1.0)
+        return await claim(conn, rooms, since=since, **more)
+
+    monkeypatch.setattr(claiming, "claim", slow)
+    await world.sequence()
+    await due_at(world, *(f"c{number}" for number in range(100)))
+    claims = claimer_of(world)
+
+    for _ in range(45):
+        await claims.claim({LANE: 1})
+        world.monotonic.move(claimer.AGAIN_SECONDS)
+
+    pauses = [later - earlier for earlier, later in pairwise(begun)]
+    assert pauses
+    assert all(1.0 / claimer.LOOK_SHARE_MAX <= pause <= 1.0 / claimer.LOOK_SHARE_MAX + 2.0 for pause in pauses)
 
 
 async def test_with_many_sequences_each_begins_again_at_its_oldest(

@@ -41,6 +41,7 @@ def statements() -> dict[str, tuple[str, list[Any]]]:
         "claim": (claiming._CLAIM, [["stopped", "s1"], ["email:"] * 2, [500, 500], 1, "tests", [None, None]]),
         "claim of many": (claiming._CLAIM, [places, ["email:"] * 250, [2] * 250, 2, "tests", [LONG_AGO] * 250]),
         "book": (booking._BOOK, [*booking.parameters(booked), [1]]),
+        "owed": (halts._OWED, []),
         "settle sequences": (halts._SETTLE_SEQUENCES, [["s1"], [1]]),
         "settle contacts": (halts._SETTLE_CONTACTS, [["r"]]),
         "halted": (pending._HALTED_OF, [["c1", "c2"]]),

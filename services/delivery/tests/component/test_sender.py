@@ -112,20 +112,28 @@ async def test_what_is_about_to_leave_when_its_sequence_stops_does_not_leave(wor
     assert receipt.data["in_flight"] == 1
 
 
-async def test_what_a_receipt_waits_for_is_booked_without_waiting_for_company(
+async def test_the_last_of_what_was_stopped_is_booked_with_those_before_and_waits_for_no_company(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(booker, "GATHER_SECONDS", 600.0)
     channel, ends = FakeChannel(), asyncio.Semaphore(0)
     monkeypatch.setattr(channel.after, "wait", ends.acquire)
     await set_up(world, "c", "d")
+    await world.sequence("t", published=definition(email("a")))
     async with process(world, channel) as running:
         await until(lambda: len(channel.arrived) == 2)
+        await world.enroll("c", sequence_id="t")
+        await until(lambda: len(channel.arrived) == 3)
         await world.pause()
         await until(lambda: not running.control.may_send("s", 0))
-        ends.release()
-        await until(lambda: world.rows("message", "true having count(*) = 1"))
 
+        ends.release()
+        await running.go_round()
+        assert await world.rows("message") == 0
+        ends.release()
+        await until(lambda: world.rows("message", "true having count(*) = 2"))
+
+    assert await world.rows("message", "sequence_id = 's'") == 2
     assert await world.rows("pending", "token is not null") == 1
 
 

@@ -49,12 +49,16 @@ class Booker:
         """A claim of so many messages was made: it is closed with the last booking of them."""
         self._open[token] = count
 
-    def take(self, booking: Booking, *, awaited: bool = False) -> None:
-        """Write this with the next batch; `awaited`: at once, for a receipt waits for it."""
+    def take(self, booking: Booking) -> None:
+        """Write this with the next batch."""
         self._bookings.append(booking)
         self._woken.set()
-        if awaited or len(self._bookings) >= ROWS_MAX:
+        if len(self._bookings) >= ROWS_MAX:
             self._hurried.set()
+
+    def hurry(self) -> None:
+        """Write what was taken at once, for a receipt waits for it."""
+        self._hurried.set()
 
     async def run(self, finished: asyncio.Event, *, more_comes: Callable[[], bool]) -> None:
         """Write until `finished` is set and nothing waits; `more_comes` says whether waiting for company pays."""

@@ -8,7 +8,7 @@ from typing import Final
 
 import structlog
 from chassis.clock import monotonic
-from chassis.pool import Pool
+from chassis.pool import Conn, Pool
 
 from delivery.domain.lapse import Claimed as Lapsed
 from delivery.domain.message import message_id_of
@@ -24,14 +24,15 @@ LOOK_SECONDS_FLOWING: Final = 0.02
 """While all that is due is taken each time, and more comes."""
 LOOK_SECONDS_BUSY: Final = 0.1
 """How soon to look again for what has become due; behind a campaign of a million the next one waits no longer."""
-LOOK_SHARE_MAX: Final = 0.1
-"""What looking may take of the time: with thousands of sequences it is done less often."""
+LOOK_SHARE_MAX: Final = 0.05
+"""What looking may take of the time. With thousands of sequences it is done less often, and so is beginning again where
+an old snapshot keeps everything that was sent in the way."""
 PLACES_MAX: Final = 100
 """How many places one claim takes from: each costs a look, and of each the books are moved; the others come next."""
 
 AGAIN_SECONDS: Final = 1.0
-"""Where more is due than is taken, claims go on from where the last one ended; so soon they begin at the oldest again,
-for what has been planned or given back meanwhile."""
+"""Where more is due than is taken, claims go on from where the last one ended; so soon, or later where it takes long,
+they begin at the oldest again, for what has been planned or given back meanwhile."""
 
 
 class Claimer:
@@ -84,18 +85,22 @@ class Claimer:
             self._tell_clock(now)
             asked = shares(list(self._due), await self._pace.hold(conn, wanted))
             self._lost.add(token)
-            self._begin_again()
-            since = self._due
-            rows = await claiming.claim(conn, asked, token=token, owner=self._owner, since=since) if asked else []
+            rows = await self._take(conn, asked, token) if asked else []
             await self._pace.spend(conn, Counter(row.lane for row in rows))
         self._lost.discard(token)
         self._keep(asked, rows)
         return rows
 
-    def _begin_again(self) -> None:
-        if self._monotonic() >= self._again_at:
-            self._again_at = self._monotonic() + AGAIN_SECONDS
+    async def _take(self, conn: Conn, asked: Mapping[Place, int], token: int) -> list[Claimed]:
+        started = self._monotonic()
+        begin_again = started >= self._again_at
+        if begin_again:
             self._due = dict.fromkeys(self._due)
+        rows = await claiming.claim(conn, asked, token=token, owner=self._owner, since=self._due)
+        if begin_again:
+            now = self._monotonic()
+            self._again_at = now + max(AGAIN_SECONDS, (now - started) / LOOK_SHARE_MAX)
+        return rows
 
     def _keep(self, asked: Mapping[Place, int], rows: Sequence[Claimed]) -> None:
         """Where all that was asked for was got, more is due. Who was asked for less comes first next time: so a room

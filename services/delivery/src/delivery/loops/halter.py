@@ -41,13 +41,14 @@ class Halter:
     async def go_round(self) -> bool:
         """Give every receipt that can be given."""
         async with self._service.pool.acquire() as conn:
-            sequences, contacts, suspended = await halts.owed(conn)
-        lapsed_sequences, lapsed_contacts = self._sequences.lapsed(sequences), self._contacts.lapsed(contacts)
-        lapsed_scopes = self._scopes.lapsed(suspended)
-        if sequences or contacts or suspended:
+            owed = await halts.owed(conn)
+        sequences, contacts = self._sequences.lapsed(owed.stops), self._contacts.lapsed(owed.removals)
+        scopes = self._scopes.lapsed(owed.suspensions)
+        if owed.halted or sequences or contacts or scopes:
             async with self._service.begin() as tx:
-                await give_sequences(tx, lapsed=lapsed_sequences)
-                await give_contacts(tx, lapsed=lapsed_contacts)
-                await give_scopes(tx, lapsed=lapsed_scopes)
+                await give_sequences(tx, lapsed=sequences)
+                await give_contacts(tx, lapsed=contacts)
+                await give_scopes(tx, lapsed=scopes)
+        if owed.stops or owed.removals or owed.suspensions:
             asyncio.get_running_loop().call_later(SOON_SECONDS, self.woken.set)
         return False

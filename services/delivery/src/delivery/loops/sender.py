@@ -1,6 +1,7 @@
 """One sender process: claim, check, send; as much at once as its channels have room for."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -91,6 +92,8 @@ class Sender:
             monotonic=monotonic,
         )
         self._tally = Tally(pool, owner=owner, lanes=list(self._lanes), health=health)
+        self._under_way: Counter[str] = Counter()
+        """Claimed and not yet ended, by sequence."""
         self._room_woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -162,6 +165,7 @@ class Sender:
         self._booker.expect(rows[0].token, len(rows))
         for row in rows:
             self._lanes[row.lane].held += 1
+            self._under_way[row.sequence_id] += 1
         try:
             versions = await self._contents.load(rows)
         except Exception as error:
@@ -245,7 +249,7 @@ class Sender:
         self._tally.note(row.lane, result, content)
         ending = ending_of(row, result, idempotent=lane.channel.idempotent)
         booking = self._outcomes.booking(row, ending, result, following=following, now=self._control.now())
-        self._booker.take(booking, awaited=not self._may_send(row))
+        self._booker.take(booking)
         self._leave(row, tried=True)
 
     def _make(self, row: Claimed, version: Version) -> Outgoing | Result:
@@ -259,7 +263,7 @@ class Sender:
             return Result.retry("internal", type(error).__name__)
 
     def _release(self, row: Claimed) -> None:
-        self._booker.take(self._outcomes.released(row, now=self._control.now()), awaited=True)
+        self._booker.take(self._outcomes.released(row, now=self._control.now()))
         self._leave(row)
 
     def _postpone(self, row: Claimed) -> None:
@@ -284,4 +288,10 @@ class Sender:
         lane = self._lanes[row.lane]
         lane.held -= 1
         lane.ended += 1
+        self._under_way[row.sequence_id] -= 1
+        if not self._under_way[row.sequence_id]:
+            del self._under_way[row.sequence_id]
+        # A receipt waits for the last of what was stopped: to write those before it by themselves would only delay it.
+        if not self._may_send(row) and (row.sequence_id not in self._under_way or not lane.held):
+            self._booker.hurry()
         self._room_woken.set()

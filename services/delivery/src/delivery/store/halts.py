@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from chassis.pool import Conn
@@ -32,39 +32,50 @@ with owed as (
 select pg_notify(current_schema() || '.halt', '') from owed limit 1
 """
 
-_OWED: Final = """
-select sequence_id, epoch, null as removal_id, null as scope from sequence_halt
-union all
-select null, null, removal_id, null from contact_halt
-union all
-select null, epoch, null, scope from scope where status = 'suspending'
-"""
-
 # What is claimed is found through the claims, which are few; as an array, so that no plan walks through the queue. A
 # row that bears no token is booked, and one of a later epoch is another claim's.
-_SETTLE_SEQUENCES: Final = """
+HELD: Final = """
 with held as materialized (
     select sequence_id, epoch from pending
     where enrollment_id = any(array(select unnest(enrollment_ids) from claim)) and token is not null
 )
+"""
+SEQUENCE_IS_HALTED: Final = """
+not exists (select from held where held.sequence_id = h.sequence_id and held.epoch < h.epoch)
+"""
+CONTACT_IS_HALTED: Final = """
+not exists (
+    select from unnest(h.waiting_ids, h.waiting_tokens) as held (enrollment_id, token)
+    join pending p on p.enrollment_id = held.enrollment_id and p.token = held.token
+)
+"""
+
+_OWED: Final = f"""
+{HELD}
+select sequence_id, epoch, null as removal_id, null as scope, {SEQUENCE_IS_HALTED} as halted from sequence_halt h
+union all
+select null, null, removal_id, null, {CONTACT_IS_HALTED} from contact_halt h
+union all
+select null, epoch, null, scope, true from scope where status = 'suspending'
+"""  # noqa: S608 - of its own parts
+
+_SETTLE_SEQUENCES: Final = f"""
+{HELD}
 delete from sequence_halt h
-where not exists (select from held where held.sequence_id = h.sequence_id and held.epoch < h.epoch)
+where {SEQUENCE_IS_HALTED}
     or exists (
         select from unnest($1::text[], $2::bigint[]) as lapsed (sequence_id, epoch)
         where lapsed.sequence_id = h.sequence_id and lapsed.epoch = h.epoch
     )
 returning h.sequence_id, h.epoch, h.in_flight, h.erase, h.cause, clock_timestamp() as halted_at
-"""
+"""  # noqa: S608 - of its own parts
 
-_SETTLE_CONTACTS: Final = """
+_SETTLE_CONTACTS: Final = f"""
 delete from contact_halt h
-where not exists (
-        select from unnest(h.waiting_ids, h.waiting_tokens) as held (enrollment_id, token)
-        join pending p on p.enrollment_id = held.enrollment_id and p.token = held.token
-    )
+where {CONTACT_IS_HALTED}
     or h.removal_id = any($1::text[])
 returning h.removal_id, h.contact_id, h.enrollment_ids::text[], h.dropped, h.in_flight, h.cause, clock_timestamp()
-"""
+"""  # noqa: S608 - of its own parts
 
 _ERASE: Final = "delete from sequence_halt where sequence_id = $1"
 
@@ -102,6 +113,18 @@ class HaltedContact:
     halted_at: datetime
 
 
+class AllOwed(NamedTuple):
+    """What is owed a receipt."""
+
+    stops: list[tuple[str, int]]
+    """Sequence and epoch."""
+    removals: list[str]
+    suspensions: list[tuple[str, int]]
+    """Scope and epoch."""
+    halted: bool
+    """Nothing is claimed any more of one of them; suspensions, which are rare, always count as such."""
+
+
 async def owe_sequences(conn: Conn, halts: Sequence[SequenceHalt]) -> None:
     """Note receipts in the transaction that closes the gates."""
     await conn.execute(
@@ -132,14 +155,14 @@ async def owe_contacts(conn: Conn, receipts: Sequence[tuple[Owed, Mapping[str, A
     await conn.execute(_OWE_CONTACTS, orjson.dumps(rows).decode())
 
 
-async def owed(conn: Conn) -> tuple[list[tuple[str, int]], list[str], list[tuple[str, int]]]:
-    """The stops (sequence, epoch), the removals and the suspensions (scope, epoch) that are owed a receipt."""
+async def owed(conn: Conn) -> AllOwed:
+    """What is owed a receipt, and whether one of them can be given."""
     rows = await conn.fetch(_OWED)
-    stops = [(row[0], row[1]) for row in rows if row[0] is not None]
-    return (
-        stops,
+    return AllOwed(
+        [(row[0], row[1]) for row in rows if row[0] is not None],
         [row[2] for row in rows if row[2] is not None],
         [(row[3], row[1]) for row in rows if row[3] is not None],
+        any(row[4] for row in rows),
     )
 
 
