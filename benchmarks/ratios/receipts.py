@@ -43,15 +43,20 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         await filling.by_insert(conn, {SEQUENCE: MESSAGES}, console=console)
         await conn.execute(_REDIRECT, SEQUENCE)
         await scale(stack, 1)
-        measured = []
+        measured, medians = [], []
         for _ in range(rounds):
             waits = [await _pause(sluice, conn, session, url) for _ in range(PAUSES)]
-            measured.append(Round(quantiles(waits, n=100, method="inclusive")[98], max(waits), median(waits)))
+            measured.append(Round(quantiles(waits, n=100, method="inclusive")[98], max(waits)))
+            medians.append(median(waits))
             console.print(
-                f"  R12b: p99 {measured[-1].value:.1f} ms, most {max(waits):.1f} ms, median {median(waits):.1f} ms"
+                f"  R12b: p99 {measured[-1].value:.1f} ms, most {max(waits):.1f} ms, median {medians[-1]:.1f} ms"
             )
-    settings = {"pauses a round": PAUSES, "a send takes, in seconds": SEND_SECONDS}
-    return [Measured(FIGURES[0], measured, "the longest and the median, in ms", about, settings)]
+    settings = {
+        "pauses a round": PAUSES,
+        "a send takes, in seconds": SEND_SECONDS,
+        "medians of the rounds, in ms": [round(one, 1) for one in medians],
+    }
+    return [Measured(FIGURES[0], measured, "the longest, in ms", about, settings)]
 
 
 async def _publish(sluice: Sluice, conn: Conn, url: str) -> None:

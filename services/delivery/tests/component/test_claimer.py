@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import asyncpg
 import pytest
 from delivery.loops import claimer
 from delivery.loops.claimer import Claimer
@@ -58,16 +59,17 @@ async def test_what_is_planned_for_before_the_last_claim_is_claimed_within_a_sec
     assert (first, second, third) == ({"a", "b"}, {"c", "d"}, {"early", "e"})
 
 
-async def test_where_beginning_again_takes_long_it_is_done_less_often(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("takes", "rest"), [(0.01, 1.0), (0.2, 4.0), (5.0, claimer.REST_SECONDS_MAX)])
+async def test_where_beginning_again_takes_long_it_is_done_less_often_but_not_forgotten(
+    world: World, monkeypatch: pytest.MonkeyPatch, takes: float, rest: float
 ) -> None:
     begun: list[float] = []
     claim = claiming.claim
 
     async def slow(conn: Any, rooms: Any, *, since: Any, **more: Any) -> Any:
-        if None in since.values():
+        if len(since) < len(rooms):
             begun.append(world.monotonic())
-            world.monotonic.move(1.0)
+            world.monotonic.move(takes)
         return await claim(conn, rooms, since=since, **more)
 
     monkeypatch.setattr(claiming, "claim", slow)
@@ -81,7 +83,29 @@ async def test_where_beginning_again_takes_long_it_is_done_less_often(
 
     pauses = [later - earlier for earlier, later in pairwise(begun)]
     assert pauses
-    assert all(1.0 / claimer.LOOK_SHARE_MAX <= pause <= 1.0 / claimer.LOOK_SHARE_MAX + 2.0 for pause in pauses)
+    assert all(rest <= pause <= rest + takes + claimer.AGAIN_SECONDS for pause in pauses)
+
+
+async def test_a_claim_that_fails_where_it_begins_again_goes_on_from_where_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.sequence()
+    await due_at(world, *"abcd")
+    claims = claimer_of(world)
+    await claims.claim({LANE: 2})
+    await due_at(world, "early", minutes=-5)
+    world.monotonic.move(claimer.AGAIN_SECONDS)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            claiming, "_CLAIM", claiming._CLAIM.replace("order by p.due_active", "order by 1 / 0, p.due_active")
+        )
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await claims.claim({LANE: 1})
+
+    assert [row.contact_id for row in await claims.claim({LANE: 1})] == ["c"]
+    world.monotonic.move(claimer.AGAIN_SECONDS)
+    assert [row.contact_id for row in await claims.claim({LANE: 1})] == ["early"]
 
 
 async def test_with_many_sequences_each_begins_again_at_its_oldest(

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from services.delivery.tests.component.senders import FakeChannel, process, unti
 pytestmark = pytest.mark.stack
 
 World = Any
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def _receipted(world: World) -> Callable[[], Any]:
@@ -135,6 +137,50 @@ async def test_the_last_of_what_was_stopped_is_booked_with_those_before_and_wait
 
     assert await world.rows("message", "sequence_id = 's'") == 2
     assert await world.rows("pending", "token is not null") == 1
+
+
+async def test_the_last_in_a_lane_that_was_suspended_waits_for_no_company(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email_channel, hook = FakeChannel(), FakeChannel("webhook", idempotent=True)
+    await set_up(world, "c", "d", steps=(webhook("a"), email("b")))
+    email_channel.after.clear()
+    async with process(world, email_channel, hook) as running:
+        await until(lambda: len(email_channel.arrived) == 2)
+        hook.after.clear()
+        await world.contacts("e")
+        await world.enroll("e")
+        await until(lambda: len(hook.arrived) == 3)
+        monkeypatch.setattr(booker, "GATHER_SECONDS", 600.0)
+        await world.ask("SuspendDelivery", scope="channel:email")
+        await until(lambda: not running.control.lane_open("email:"))
+
+        email_channel.after.set()
+        await until(lambda: world.rows("message", "true having count(*) = 4"))
+
+    assert await world.rows("pending", "token is not null and lane = 'webhook:'") == 1
+
+
+async def test_the_last_of_before_a_pause_waits_for_no_company_when_it_was_resumed_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booker, "GATHER_SECONDS", 600.0)
+    channel, ends = FakeChannel(), asyncio.Semaphore(0)
+    monkeypatch.setattr(channel.after, "wait", ends.acquire)
+    await set_up(world, "c")
+    async with process(world, channel) as running:
+        await until(lambda: len(channel.arrived) == 1)
+        await world.pause()
+        await world.resume(resumed=NOON)
+        await until(lambda: running.control.may_send("s", 2))
+        await world.contacts("d")
+        await world.enroll("d")
+        await until(lambda: len(channel.arrived) == 2)
+
+        ends.release()
+        await until(lambda: world.rows("message"))
+
+    assert await world.rows("pending", "token is not null and epoch = 2") == 1
 
 
 async def test_what_is_about_to_leave_when_its_channel_is_suspended_does_not_leave(world: World) -> None:

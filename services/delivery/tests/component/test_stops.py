@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,6 +56,22 @@ async def test_a_receipt_waits_for_the_claims_of_before_and_is_given_once(world:
     assert [one.type for one in booked] == ["MessageSent"]
     (receipt,) = halted
     assert (receipt.data["dropped"], receipt.data["in_flight"]) == (3, 1)
+
+
+async def test_while_nothing_that_is_owed_can_be_given_the_halter_only_asks(
+    world: World, sent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (enrollment_id, *_) = await set_up(world)
+    rows = await world.claim()
+    await world.pause()
+    await world.remove("c0", enrollment_id)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.halter, "_service", SimpleNamespace(pool=world.pool))
+        assert await world.halt() == []
+    await world.book(*(sent(row, "again") for row in rows))
+
+    assert {one.type for one in await world.halt()} == {"MessageSent", "ContactHalted", "SequenceHalted"}
 
 
 async def test_pausing_what_is_paused_gives_no_second_receipt(world: World) -> None:

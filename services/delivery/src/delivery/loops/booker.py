@@ -20,7 +20,7 @@ log = structlog.get_logger()
 SENDS: Final = Metric("sluice_sends", "Messages by channel and how the claim ended.", ["channel", "ending"])
 ROWS_MAX: Final = 500
 GATHER_SECONDS: Final = 0.02
-"""How long a small batch waits for company, while more is under way and nobody waits for it."""
+"""How long a small batch waits for company, while more is under way and no receipt waits for this one alone."""
 REST_SECONDS: Final = 1.0
 STALL_SECONDS_MAX: Final = 60.0
 OUTAGE_DELAY_SECONDS_MAX: Final = 5.0
@@ -38,6 +38,8 @@ class Booker:
         self._open: dict[int, int] = {}
         self._bookings: list[Booking] = []
         self._woken = asyncio.Event()
+        self._awaited = 0
+        """So many of the first of them are to be written at once."""
         self._hurried = asyncio.Event()
 
     @property
@@ -57,7 +59,8 @@ class Booker:
             self._hurried.set()
 
     def hurry(self) -> None:
-        """Write what was taken at once, for a receipt waits for it."""
+        """Write all that was taken at once, for a receipt waits for it."""
+        self._awaited = len(self._bookings)
         self._hurried.set()
 
     async def run(self, finished: asyncio.Event, *, more_comes: Callable[[], bool]) -> None:
@@ -69,9 +72,9 @@ class Booker:
                 self._woken.clear()
                 await sleep_unless(self._woken, REST_SECONDS)
                 continue
-            if len(self._bookings) < ROWS_MAX and more_comes():
+            if len(self._bookings) < ROWS_MAX and not self._awaited and more_comes():
+                self._hurried.clear()
                 await sleep_unless(self._hurried, GATHER_SECONDS)
-            self._hurried.clear()
             try:
                 await self._write(self._bookings[:ROWS_MAX])
             except Exception as error:
@@ -99,6 +102,7 @@ class Booker:
         for (channel, ending), count in Counter((booking.channel, booking.ending) for booking in batch).items():
             SENDS.labels(channel, ending).inc(count)
         del self._bookings[: len(batch)]
+        self._awaited = max(0, self._awaited - len(batch))
         for token, count in ended.items():
             self._open[token] -= count
         for token in finished:

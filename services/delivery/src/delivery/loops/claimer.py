@@ -24,15 +24,18 @@ LOOK_SECONDS_FLOWING: Final = 0.02
 """While all that is due is taken each time, and more comes."""
 LOOK_SECONDS_BUSY: Final = 0.1
 """How soon to look again for what has become due; behind a campaign of a million the next one waits no longer."""
-LOOK_SHARE_MAX: Final = 0.05
-"""What looking may take of the time. With thousands of sequences it is done less often, and so is beginning again where
-an old snapshot keeps everything that was sent in the way."""
+LOOK_SHARE_MAX: Final = 0.1
+"""What looking may take of the time: with thousands of sequences it is done less often."""
 PLACES_MAX: Final = 100
 """How many places one claim takes from: each costs a look, and of each the books are moved; the others come next."""
 
 AGAIN_SECONDS: Final = 1.0
-"""Where more is due than is taken, claims go on from where the last one ended; so soon, or later where it takes long,
-they begin at the oldest again, for what has been planned or given back meanwhile."""
+"""Where more is due than is taken, claims go on from where the last one ended; so soon they begin at the oldest again,
+for what has been planned or given back meanwhile."""
+AGAIN_SHARE_MAX: Final = 0.05
+"""What that may take of the time: it is done less often where an old snapshot keeps all that was sent in the way."""
+REST_SECONDS_MAX: Final = 10.0
+"""Neither is done less often than this, however long it took once."""
 
 
 class Claimer:
@@ -56,7 +59,11 @@ class Claimer:
         self._lanes = list(lanes)
         self._due: dict[Place, datetime | None] = {}
         """Where something is due, the next first, and since when; None: since ever."""
-        self._again_at = 0.0
+        self._anew: set[Place] = set()
+        """Those that are to begin at the oldest again."""
+        self._anew_since = 0.0
+        self._anew_seconds = 0.0
+        """What that has taken since then."""
         self._looked_at = 0.0
         self._look_seconds = 0.0
         self._flowing = False
@@ -66,7 +73,7 @@ class Claimer:
     def rest(self) -> float:
         """So many seconds until it looks again for what has become due."""
         usual = LOOK_SECONDS_BUSY if self._due else LOOK_SECONDS_FLOWING if self._flowing else LOOK_SECONDS_IDLE
-        rest = max(usual, self._look_seconds / LOOK_SHARE_MAX)
+        rest = max(usual, min(self._look_seconds / LOOK_SHARE_MAX, REST_SECONDS_MAX))
         return max(0.0, self._looked_at + rest - self._monotonic())
 
     async def claim(self, rooms: Mapping[str, int]) -> list[Claimed]:
@@ -93,14 +100,16 @@ class Claimer:
 
     async def _take(self, conn: Conn, asked: Mapping[Place, int], token: int) -> list[Claimed]:
         started = self._monotonic()
-        begin_again = started >= self._again_at
-        if begin_again:
-            self._due = dict.fromkeys(self._due)
-        rows = await claiming.claim(conn, asked, token=token, owner=self._owner, since=self._due)
-        if begin_again:
-            now = self._monotonic()
-            self._again_at = now + max(AGAIN_SECONDS, (now - started) / LOOK_SHARE_MAX)
-        return rows
+        rest = max(AGAIN_SECONDS, min(self._anew_seconds / AGAIN_SHARE_MAX, REST_SECONDS_MAX))
+        if started >= self._anew_since + rest:
+            self._anew, self._anew_since, self._anew_seconds = set(self._due), started, 0.0
+        anew = not self._anew.isdisjoint(asked)
+        since = {place: self._due[place] for place in asked if place not in self._anew}
+        try:
+            return await claiming.claim(conn, asked, token=token, owner=self._owner, since=since)
+        finally:
+            self._anew.difference_update(asked)
+            self._anew_seconds += anew * (self._monotonic() - started)
 
     def _keep(self, asked: Mapping[Place, int], rows: Sequence[Claimed]) -> None:
         """Where all that was asked for was got, more is due. Who was asked for less comes first next time: so a room
@@ -131,8 +140,8 @@ class Claimer:
     async def _look(self) -> None:
         if self.rest:
             return
-        started = self._monotonic()
         async with self._pool.acquire() as conn:
+            started = self._monotonic()
             found = await claiming.probe(conn, self._lanes, besides=self._due)
         random.shuffle(found)
         self._due |= dict.fromkeys(found)

@@ -92,8 +92,8 @@ class Sender:
             monotonic=monotonic,
         )
         self._tally = Tally(pool, owner=owner, lanes=list(self._lanes), health=health)
-        self._under_way: Counter[str] = Counter()
-        """Claimed and not yet ended, by sequence."""
+        self._under_way: Counter[tuple[str, int]] = Counter()
+        """Claimed and not yet ended, by sequence and epoch."""
         self._room_woken = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -165,7 +165,7 @@ class Sender:
         self._booker.expect(rows[0].token, len(rows))
         for row in rows:
             self._lanes[row.lane].held += 1
-            self._under_way[row.sequence_id] += 1
+            self._under_way[row.sequence_id, row.epoch] += 1
         try:
             versions = await self._contents.load(rows)
         except Exception as error:
@@ -288,10 +288,11 @@ class Sender:
         lane = self._lanes[row.lane]
         lane.held -= 1
         lane.ended += 1
-        self._under_way[row.sequence_id] -= 1
-        if not self._under_way[row.sequence_id]:
-            del self._under_way[row.sequence_id]
+        claimed_in = row.sequence_id, row.epoch
+        self._under_way[claimed_in] -= 1
+        if not self._under_way[claimed_in]:
+            del self._under_way[claimed_in]
         # A receipt waits for the last of what was stopped: to write those before it by themselves would only delay it.
-        if not self._may_send(row) and (row.sequence_id not in self._under_way or not lane.held):
+        if not self._may_send(row) and (claimed_in not in self._under_way or not lane.held):
             self._booker.hurry()
         self._room_woken.set()
