@@ -26,7 +26,7 @@ async def main() -> None:
         sent = MessageSent.model_validate(event["data"])
         await pool.execute(INSERT_ONE, event["id"], sent.contact_id, sent.sequence_id, sent.step_id)
 
-    await FastStream(broker).run()
+    await FastStream(broker, logger=logging.getLogger("quiet")).run()
 
 
 if __name__ == "__main__":
