@@ -1,11 +1,14 @@
 """R12b: how long after the last send that had left was answered a pause has its receipt."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from statistics import median, quantiles
 from typing import Any, Final
 
 from aiohttp import ClientSession
+from chassis.clock import monotonic, sleep
 from chassis.pool import Conn
 from devstack.stack import Stack
 from rich.console import Console
@@ -22,6 +25,7 @@ SEQUENCE: Final = "bench-receipts"
 MESSAGES: Final = 200_000
 PAUSES: Final = 100
 SEND_SECONDS: Final = 0.05
+COMMIT_REST_SECONDS: Final = 0.05
 WORK_SECONDS_MAX: Final = 60.0
 FIGURES: Final = (Figure("R12b", "receipt above the slowest single send, p99", 25, 10, "less", " ms"),)
 
@@ -43,9 +47,10 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         await filling.by_insert(conn, {SEQUENCE: MESSAGES}, console=console)
         await conn.execute(_REDIRECT, SEQUENCE)
         await scale(stack, 1)
-        measured, medians = [], []
+        measured, medians, commits = [], [], list[float]()
         for _ in range(rounds):
-            waits = [await _pause(sluice, conn, session, url) for _ in range(PAUSES)]
+            async with _committing(stack, commits):
+                waits = [await _pause(sluice, conn, session, url) for _ in range(PAUSES)]
             measured.append(Round(quantiles(waits, n=100, method="inclusive")[98], max(waits)))
             medians.append(median(waits))
             console.print(
@@ -55,8 +60,35 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         "pauses a round": PAUSES,
         "a send takes, in seconds": SEND_SECONDS,
         "medians of the rounds, in ms": [round(one, 1) for one in medians],
+        "a commit of one row beside it, in ms": {
+            "median": round(median(commits), 1),
+            "p99": round(quantiles(commits, n=100)[98], 1),
+            "most": round(max(commits), 1),
+        },
     }
     return [Measured(FIGURES[0], measured, "the longest, in ms", about, settings)]
+
+
+@asynccontextmanager
+async def _committing(stack: Stack, milliseconds: list[float]) -> AsyncIterator[None]:
+    """Somebody who commits a row now and then: a receipt waits for four commits in a row, on the same disk."""
+
+    async def commit() -> None:
+        async with database(stack) as conn:
+            await conn.execute("create table if not exists public.bench_commit (at timestamptz)")
+            while True:
+                started = monotonic()
+                await conn.execute("insert into public.bench_commit values (now())")
+                milliseconds.append((monotonic() - started) * 1_000)
+                await sleep(COMMIT_REST_SECONDS)
+
+    task = asyncio.create_task(commit())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _publish(sluice: Sluice, conn: Conn, url: str) -> None:
