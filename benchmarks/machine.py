@@ -5,26 +5,32 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from statistics import median, quantiles
+from timeit import repeat
 from typing import Any, Final
 
 import psutil
-from chassis.clock import utc_now
+from chassis.clock import monotonic, utc_now
 from chassis.pool import Conn
 from devstack.stack import Stack
 
 MEGABYTE: Final = 1_000_000
+ADDITIONS: Final = 1_000_000
+COMMITS: Final = 100
 SETTINGS: Final = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
 NO_SERVICE: Final = frozenset({"supervisor", "postgres", "kafka", "sink"})
 
 
 async def described(conn: Conn) -> dict[str, Any]:
-    """The machine and the settings that matter."""
+    """The machine, how fast it is at this moment, and the settings that matter."""
     return {
         "measured_at": utc_now().isoformat(timespec="seconds"),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "load_before": [round(one, 2) for one in os.getloadavg()],
+        "addition_ms": round(_addition_ms(), 1),
+        "commit_ms": await _commit_ms(conn),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "postgres": await conn.fetchval("show server_version"),
@@ -38,8 +44,30 @@ def in_words(machine: Mapping[str, Any]) -> str:
     return (
         f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GB, {machine['system']}, "
         f"Python {machine['python']}, PostgreSQL {machine['postgres']} ({settings}), load before: "
-        f"{machine['load_before'][0]}"
+        f"{machine['load_before'][0]}{_speed_in_words(machine)}"
     )
+
+
+def _speed_in_words(machine: Mapping[str, Any]) -> str:
+    if "commit_ms" not in machine:
+        return ""
+    usual, most = machine["commit_ms"]
+    return f", {ADDITIONS:,} additions in {machine['addition_ms']} ms, a commit in {usual} ms (99 of 100 in {most})"
+
+
+def _addition_ms() -> float:
+    """How long Python takes for what is always the same: a virtual machine is not equally fast at all times."""
+    return median(repeat(lambda: sum(range(ADDITIONS)), number=1, repeat=5)) * 1_000
+
+
+async def _commit_ms(conn: Conn) -> tuple[float, float]:
+    """The median and the 99th of 100 commits that write to the disk."""
+    took = []
+    for _ in range(COMMITS):
+        started = monotonic()
+        await conn.execute("select pg_logical_emit_message(true, 'benchmark', 'a commit')")
+        took.append((monotonic() - started) * 1_000)
+    return round(median(took), 1), round(quantiles(took, n=100)[98], 1)
 
 
 def _processor() -> str:
