@@ -5,6 +5,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from chassis.health import Health
+from delivery.loops import booker
+from prometheus_client import CollectorRegistry
+
+from services.delivery.tests.component.senders import until
 
 pytestmark = pytest.mark.stack
 
@@ -207,3 +212,24 @@ def _with(*step_ids: str) -> dict[str, Any]:
             for one in step_ids
         ],
     }
+
+
+async def test_what_is_hurried_is_written_at_once_though_it_is_more_than_one_batch(
+    world: World, sent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(booker, "ROWS_MAX", 2)
+    monkeypatch.setattr(booker, "GATHER_SECONDS", 600.0)
+    await set_up(world, "c", "d", "e")
+    rows = await world.claim()
+    books = booker.Booker(world.pool, health=Health(registry=CollectorRegistry()))
+    books.expect(rows[0].token, len(rows))
+    for row in rows:
+        books.take(sent(row))
+    books.hurry()
+
+    writing = asyncio.create_task(books.run(asyncio.Event(), more_comes=lambda: True))
+    try:
+        await until(lambda: world.rows("message", "true having count(*) = 3"))
+    finally:
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)

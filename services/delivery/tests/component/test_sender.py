@@ -114,12 +114,18 @@ async def test_what_is_about_to_leave_when_its_sequence_stops_does_not_leave(wor
     assert receipt.data["in_flight"] == 1
 
 
-async def test_the_last_of_what_was_stopped_is_booked_with_those_before_and_waits_for_no_company(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def without_company(monkeypatch: pytest.MonkeyPatch) -> tuple[FakeChannel, asyncio.Semaphore]:
+    """A channel whose sends end one by one, as the semaphore is released, while bookings wait for others for ever."""
     monkeypatch.setattr(booker, "GATHER_SECONDS", 600.0)
     channel, ends = FakeChannel(), asyncio.Semaphore(0)
     monkeypatch.setattr(channel.after, "wait", ends.acquire)
+    return channel, ends
+
+
+async def test_the_last_of_what_was_stopped_is_booked_with_those_before_and_waits_for_no_company(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    channel, ends = without_company(monkeypatch)
     await set_up(world, "c", "d")
     await world.sequence("t", published=definition(email("a")))
     async with process(world, channel) as running:
@@ -164,9 +170,7 @@ async def test_the_last_in_a_lane_that_was_suspended_waits_for_no_company(
 async def test_the_last_of_before_a_pause_waits_for_no_company_when_it_was_resumed_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(booker, "GATHER_SECONDS", 600.0)
-    channel, ends = FakeChannel(), asyncio.Semaphore(0)
-    monkeypatch.setattr(channel.after, "wait", ends.acquire)
+    channel, ends = without_company(monkeypatch)
     await set_up(world, "c")
     async with process(world, channel) as running:
         await until(lambda: len(channel.arrived) == 1)

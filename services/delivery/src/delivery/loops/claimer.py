@@ -61,9 +61,10 @@ class Claimer:
         """Where something is due, the next first, and since when; None: since ever."""
         self._anew: set[Place] = set()
         """Those that are to begin at the oldest again."""
-        self._anew_since = 0.0
+        self._anew_at = 0.0
+        """Since when they are."""
         self._anew_seconds = 0.0
-        """What that has taken since then."""
+        """What that has taken so far."""
         self._looked_at = 0.0
         self._look_seconds = 0.0
         self._flowing = False
@@ -101,8 +102,8 @@ class Claimer:
     async def _take(self, conn: Conn, asked: Mapping[Place, int], token: int) -> list[Claimed]:
         started = self._monotonic()
         rest = max(AGAIN_SECONDS, min(self._anew_seconds / AGAIN_SHARE_MAX, REST_SECONDS_MAX))
-        if started >= self._anew_since + rest:
-            self._anew, self._anew_since, self._anew_seconds = set(self._due), started, 0.0
+        if started >= self._anew_at + rest:
+            self._anew, self._anew_at, self._anew_seconds = set(self._due), started, 0.0
         anew = not self._anew.isdisjoint(asked)
         since = {place: self._due[place] for place in asked if place not in self._anew}
         try:
