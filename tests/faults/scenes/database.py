@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
-from chassis.clock import sleep
+from chassis.clock import monotonic, sleep
 from testkit.database import sluice_url
 
 from tests.faults.scene import Play, Scene
@@ -17,7 +17,15 @@ from tests.faults.stage import Connection
 HELD_SECONDS: Final = 4.0
 LOST_SECONDS: Final = 4.0
 LONG_SECONDS: Final = 600.0
+CANCELS: Final = 12
+STATEMENT_SECONDS_MAX: Final = 10.0
+LOOK_SECONDS: Final = 0.002
+"""Statements are short, and rare where there is little to do: one is met only by who looks often."""
 APPLICATIONS: Final = "('delivery-send', 'delivery-plan', 'enrollment', 'sequences', 'console')"
+_CANCEL: Final = (
+    "select count(*) filter (where pg_cancel_backend(pid)) from pg_stat_activity "
+    f"where application_name in {APPLICATIONS} and state = 'active'"
+)
 
 
 async def restarted(play: Play) -> None:
@@ -105,17 +113,20 @@ def put_back(service: str) -> Callable[[Play], Awaitable[None]]:
 
 
 async def cancelled(play: Play) -> None:
-    """Statements are cancelled as a time-out does it, in the middle; TimeoutError where there never was one."""
+    """Statements are cancelled as a time-out does it, in the middle: whatever is under way at some moments.
+
+    TimeoutError where nothing is for STATEMENT_SECONDS_MAX.
+    """
     count = 0
-    for _ in range(12):
-        count += await play.stage.conn.fetchval(
-            "select count(*) filter (where pg_cancel_backend(pid)) from pg_stat_activity "
-            f"where application_name in {APPLICATIONS} and state = 'active'"
-        )
+    for _ in range(CANCELS):
+        deadline = monotonic() + STATEMENT_SECONDS_MAX
+        while not (hit := await play.stage.conn.fetchval(_CANCEL)):
+            if monotonic() > deadline:
+                raise TimeoutError(f"no statement was under way for {STATEMENT_SECONDS_MAX:.0f} s")
+            await sleep(LOOK_SECONDS)
+        count += hit
         await sleep(0.3)
     play.stage.told.append(f"{count} statements cancelled")
-    if not count:
-        raise TimeoutError("no statement was under way at any of the moments")
 
 
 async def disk_full(play: Play) -> None:
