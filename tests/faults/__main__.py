@@ -125,7 +125,7 @@ async def _one(what: Scene | Planted, stage: Stage, report: Report, *, seed: int
         report.found(found)
         if not found.outcome.left:
             await stage.plant(None)
-    except (StackError, TimeoutError, ExceptionGroup, AssertionError) as error:
+    except Exception as error:  # one scene that cannot be played does not end the others
         report.failed(what.name, error)
         return False
     return not found.outcome.left

@@ -19,6 +19,8 @@ ROWS: Final = {
     "delivery.pending": "sequence_id",
     "delivery.message": "sequence_id",
     "delivery.gate": "sequence_id",
+    "delivery.books": "sequence_id",
+    "delivery.books_delta": "sequence_id",
     "enrollment.enrollment": "sequence_id",
     "sequences.sequence": "sequence_id",
 }

@@ -94,8 +94,7 @@ async def results_late(play: Play) -> None:
         command = EnrollContacts(sequence_id=play.workload.sequences[0], contact_ids=play.workload.contacts)
         entering = asyncio.create_task(play.workload.ask(command, key=command.key_of(number)))
         play.stage.point("before-result", "delivery-send", do="stop", skip=2)
-        pid = await play.stage.struck()
-        await play.stage.thaw("sender-x", pid, 2 * LEASE_SECONDS, at_once, point="before-result")
+        await play.stage.thaw("sender-x", await play.stage.struck(), 2 * LEASE_SECONDS, at_once)
         await entering
 
 
@@ -139,6 +138,9 @@ PLANTED: Final = {
         ),
         Planted("entry-not-closed", "I2", "after EntryClosed", "who enrolls enters paused sequences", pauses),
         Planted(
+            "stop-told-otherwise", "I2", "and its receipts", "a stop is told otherwise than its receipts say", pauses
+        ),
+        Planted(
             "deaf-senders",
             "I2b",
             "Kafka did not answer",
@@ -170,6 +172,7 @@ PLANTED: Final = {
             results_late,
             load_seconds=14.0,
         ),
+        Planted("booked-twice", "I5", "its rows come to", "what was sent is booked as two", nothing),
         Planted("order-of-outbox", "I6", "stands at offset", "the relay publishes a batch from its end", hurried),
         Planted("shift-forgotten", "I7", "of shifted pauses it is", "a pause does not shift what waits", pauses),
         Planted("rows-left", "I8", "delivery.replan has", "a queue keeps what is done", nothing),

@@ -58,8 +58,8 @@ async def until_rest(
         before = moved
         if quiet >= LOOKS:
             return {}
-        if left and monotonic() > deadline:
-            return left
+        if monotonic() > deadline:
+            return left or {"offsets that move": 1}
         await sleep(POLL_SECONDS)
 
 

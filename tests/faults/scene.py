@@ -28,6 +28,7 @@ LOAD_SECONDS: Final = 8.0
 FILLED: Final = 60
 FILL_SECONDS_MAX: Final = 10.0
 FALLEN_SECONDS_MAX: Final = 20.0
+ARRIVALS_MIN: Final = 100
 
 
 @dataclass
@@ -82,6 +83,8 @@ class Scene:
     brokers: int = 1
     after: Fault | None = None
     """What is done when all is at rest and was gathered, before it is judged."""
+    shows: str = ""
+    """What became of some arrivals at the sink, where the fault has taken hold."""
 
 
 @dataclass
@@ -108,7 +111,10 @@ class Outcome:
 
 
 async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = None) -> Outcome:
-    """Play it on a stage that is well, and leave that well; the history of one that broke a promise is kept."""
+    """Play it on a stage that is well, and leave that well; the history of one that broke a promise is kept.
+
+    AssertionError where it has shown nothing.
+    """
     started = monotonic()
     stage.forget()
     prefix = f"f{seed}-{new_id()[:6]}"
@@ -151,12 +157,21 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             await scene.after(playing)
             found = (*history.run.found, *playing.found)
             history = replace(history, run=replace(history.run, found=found))
+    if not scene.may_fall:
+        _assert_it_shows(scene, history)
     verdict = await asyncio.to_thread(judge, history)
     late = await asyncio.to_thread(lambda: residue(Facts(history)))
     outcome = Outcome(scene, seed, monotonic() - started, history, verdict, left, late, list(stage.told))
     if kept is not None and outcome.broken:
         await asyncio.to_thread(history.write, kept / f"{scene.name}-{seed}")
     return outcome
+
+
+def _assert_it_shows(scene: Scene, history: History) -> None:
+    came = sum(arrival.accepted for arrival in history.arrivals)
+    assert came >= ARRIVALS_MIN, f"only {came} messages came: nothing is shown"
+    outcomes = {arrival.outcome for arrival in history.arrivals}
+    assert not scene.shows or scene.shows in outcomes, f"no arrival was {scene.shows}: the fault has not taken hold"
 
 
 async def _together(playing: Play, scene: Scene) -> None:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import aiohttp
 import asyncpg
@@ -60,6 +60,15 @@ FROZEN_SECONDS_MAX: Final = 14.0
 LINKS: Final = ("kafka", "postgres-sequences", "postgres-enrollment", "postgres-delivery", "sink-http", "sink-smtp")
 
 
+class Struck(NamedTuple):
+    """A process that came to a point."""
+
+    pid: int
+    point: str
+    message_id: str | None
+    """What it was about to send, of `before-first-byte`."""
+
+
 @dataclass
 class Stage:
     """What scenes break. `frozen`, `deaf`, `held` and `put_backs` are what the checker must know of it."""
@@ -97,23 +106,24 @@ class Stage:
         await sleep(seconds)
         self._thaw(name, process, since)
 
-    async def thaw(
-        self, name: str, pid: int, seconds: float, until: Callable[[], Awaitable[bool]], *, point: str
-    ) -> None:
-        """After that point has frozen a process by itself: let it go on later, and not before `until` says so.
+    async def thaw(self, name: str, struck: Struck, seconds: float, until: Callable[[], Awaitable[bool]]) -> None:
+        """After a point has frozen a process by itself: let it go on later, and not before `until` says so.
 
-        Not much later, though: who does not answer about its health for long is killed by its supervisor.
+        TimeoutError where that takes too long: who does not answer about its health is killed by its supervisor.
         """
         since, began = utc_now(), monotonic()
         await sleep(seconds)
-        while monotonic() - began < FROZEN_SECONDS_MAX and not await until():
+        while not (due := await until()) and monotonic() - began < FROZEN_SECONDS_MAX:
             await sleep(0.1)
-        process = ProcessId.of(pid)
+        process = ProcessId.of(struck.pid)
         if process is not None:
-            self._thaw(name, process, since, point)
+            self._thaw(name, process, since, struck)
+        if not due:
+            raise TimeoutError(f"what {name} was to be frozen for has not come within {FROZEN_SECONDS_MAX:.0f} s")
 
-    def _thaw(self, name: str, process: ProcessId, since: datetime, point: str | None = None) -> None:
-        self.frozen.append(Span(name, since, utc_now(), point))
+    def _thaw(self, name: str, process: ProcessId, since: datetime, struck: Struck | None = None) -> None:
+        point, message_id = (struck.point, struck.message_id) if struck is not None else (None, None)
+        self.frozen.append(Span(name, since, utc_now(), point, message_id))
         process.send(signal.SIGCONT)
         self.told.append(f"froze {name} for {(utc_now() - since).total_seconds():.1f} s")
 
@@ -123,8 +133,8 @@ class Stage:
         (self.folder / "struck").unlink(missing_ok=True)
         self._put("point", {"point": point, "role": role, "do": do, "skip": skip})
 
-    async def struck(self, *, seconds_max: float = STRUCK_SECONDS_MAX) -> int:
-        """Wait until that has happened; the pid. TimeoutError where nothing came there: then a scene shows nothing."""
+    async def struck(self, *, seconds_max: float = STRUCK_SECONDS_MAX) -> Struck:
+        """Wait until that has happened. TimeoutError where nothing came there: then a scene shows nothing."""
         deadline = monotonic() + seconds_max
         while not (self.folder / "struck").exists():
             if monotonic() > deadline:
@@ -134,7 +144,7 @@ class Stage:
         found = orjson.loads((self.folder / "struck").read_bytes())
         self.told.append(f"{found['point']} in {found['role']}")
         (self.folder / "struck").unlink(missing_ok=True)
-        return int(found["pid"])
+        return Struck(found["pid"], found["point"], found["message_id"])
 
     async def plant(self, name: str | None) -> None:
         """Start the processes that a plant is for anew, with it (None: without any)."""

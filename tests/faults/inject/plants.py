@@ -136,6 +136,29 @@ def _result_not_by_token() -> None:
     _put(booking, "_BOOK", _without(booking._BOOK, "and p.token = r.token"))
 
 
+def _booked_twice() -> None:
+    """I5: what was sent is booked as two."""
+    from delivery.store import booking
+
+    sent = "count(*) filter (where not stays and outcome = 'sent')"
+    statement = _changed(booking._BOOK, f"    {sent},", f"    2 * {sent},")
+    planned = "select sequence_id, count(*) filter (where goes_on),"
+    _put(booking, "_BOOK", _changed(statement, planned, f"{planned[:-1]} + {sent},"))
+
+
+def _stop_told_otherwise() -> None:
+    """I2: who tells of a stop does not say what its receipts say."""
+    from sequences.domain.sequence import Sequence
+
+    kept = vars(Sequence)["receipts"].fget
+
+    def receipts(self: Sequence) -> Any:
+        found = kept(self)
+        return None if found is None else found.model_copy(update={"in_flight": found.in_flight + 1})
+
+    _put(Sequence, "receipts", property(receipts))
+
+
 def _order_of_outbox() -> None:
     """I6: the relay publishes a batch from its end."""
     from messaging import outbox
@@ -238,11 +261,13 @@ PLANTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], None]]]] = {
     "gate-ignored": (SENDERS, _gate_ignored),
     "lease-not-checked": (SENDERS, _lease_not_checked),
     "entry-not-closed": (("enrollment-run",), _entry_not_closed),
+    "stop-told-otherwise": (("sequences-run",), _stop_told_otherwise),
     "deaf-senders": (SENDERS, _deaf_senders),
     "key-per-attempt": (SENDERS, _key_per_attempt),
     "mail-sent-again": (PLANNER, _mail_sent_again),
     "clock-ahead": (SENDERS, _clock_ahead),
     "result-not-by-token": (SENDERS, _result_not_by_token),
+    "booked-twice": (SENDERS, _booked_twice),
     "order-of-outbox": (("sequences-run",), _order_of_outbox),
     "shift-forgotten": (PLANNER, _shift_forgotten),
     "rows-left": (PLANNER, _rows_left),

@@ -31,7 +31,7 @@ POINTS: Final = {
 _hits: dict[tuple[int, str], int] = {}
 
 
-def hit(role: str, point: str) -> None:
+def hit(role: str, point: str, *, message_id: str | None = None) -> None:
     """Do what is asked for at this point: the first process that takes the file away does it."""
     file = FOLDER / "point"
     try:
@@ -49,7 +49,7 @@ def hit(role: str, point: str) -> None:
     except OSError:
         return
     partial = FOLDER / f".struck-{os.getpid()}"
-    partial.write_bytes(orjson.dumps({"point": point, "role": role, "pid": os.getpid()}))
+    partial.write_bytes(orjson.dumps({"point": point, "role": role, "pid": os.getpid(), "message_id": message_id}))
     partial.replace(FOLDER / "struck")
     os.kill(os.getpid(), signal.SIGSTOP if asked["do"] == "stop" else signal.SIGKILL)
 
@@ -112,7 +112,7 @@ def _behind_the_look(channel: Any, role: str, point: str) -> None:
     async def send(self: Any, message: Any, *, before_first_byte: Callable[[], None]) -> Any:
         def looked() -> None:
             before_first_byte()
-            hit(role, point)
+            hit(role, point, message_id=message.message_id)
 
         return await kept(self, message, before_first_byte=looked)
 

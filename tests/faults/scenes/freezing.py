@@ -34,17 +34,10 @@ def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[
     async def fault(play: Play) -> None:
         for _ in range(2):
             play.stage.point(point, role, do="stop", skip=play.chance.randrange(8))
-            pid = await play.stage.struck()
+            struck = await play.stage.struck()
             stopped = asyncio.Event()
-            thawing = asyncio.create_task(
-                play.stage.thaw(
-                    process,
-                    pid,
-                    BEYOND_LEASE_SECONDS,
-                    stopped_all(play, stopped, sender=role == "delivery-send"),
-                    point=point,
-                )
-            )
+            until = stopped_all(play, stopped, sender=role == "delivery-send")
+            thawing = asyncio.create_task(play.stage.thaw(process, struck, BEYOND_LEASE_SECONDS, until))
             await pause_all(play)
             stopped.set()
             await thawing

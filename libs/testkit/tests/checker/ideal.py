@@ -10,6 +10,7 @@ from messaging import derive
 from sluice_contracts import topics
 from sluice_contracts.base import format_timestamp
 from testkit.checker.history import Arrival, Asked, History, PutBack, Record, Row, Run
+from testkit.checker.invariants.books import PLACES
 
 START: Final = datetime(2026, 3, 1, 12, 0, 0, 1, tzinfo=UTC)
 SEQUENCE: Final = "welcome"
@@ -48,6 +49,7 @@ class Ideal:
         self.suspend(START + timedelta(seconds=200))
         self.poison(START + timedelta(seconds=220))
         self.erase("erased", START + timedelta(seconds=230))
+        self.book()
         self.records.sort(key=lambda one: (one.topic, one.at))
         ordered = self._renumbered()
         sizes = {"delivery.outbox": (0, 0), "delivery.claim": (0, 0)}
@@ -118,6 +120,10 @@ class Ideal:
             halted = {**receipt, "dropped": 0, "in_flight": 0, "halted_at": paused_at}
             self.say(topics.ENROLLMENT_CONTROL, "EntryClosed", SEQUENCE, closed, at=paused_at)
             self.say(topics.DELIVERY_CONTROL, "SequenceHalted", SEQUENCE, halted, at=paused_at)
+            receipts = {"entry_closed_at": paused_at, "halted_at": paused_at, "dropped": 0, "in_flight": 0}
+            receipts = {name: format_timestamp(v) if isinstance(v, datetime) else v for name, v in receipts.items()}
+            stopped_at = paused_at + timedelta(milliseconds=1)
+            self._state("SequenceStopped", stopped_at, status="paused", paused_at=paused_at, receipts=receipts)
             self.epoch += 1
             self.offset_seconds += (resumed_at - paused_at).total_seconds() if shifted else 0.0
             self._state("SequenceResumed", resumed_at, paused_at=paused_at, resumed_at=resumed_at)
@@ -157,7 +163,13 @@ class Ideal:
         of_message = {"message_id": message_id, "step_id": step, "channel": channel, "attempt": 1}
         data = self._of(enrollment_id, contact, ended) | of_message | {"due_at": due, "sent_at": ended}
         self.say(topics.DELIVERY_EVENTS, "MessageSent", contact, data, at=ended)
-        row = {"message_id": message_id, "enrollment_id": enrollment_id, "outcome": "sent", "resolved_at": None}
+        row = {
+            "message_id": message_id,
+            "enrollment_id": enrollment_id,
+            "sequence_id": SEQUENCE,
+            "outcome": "sent",
+            "resolved_at": None,
+        }
         self.rows.append(Row("delivery.message", row | {"ended_at": format_timestamp(ended)}))
 
     def remove(self, contact: str, *, at: datetime) -> None:
@@ -170,6 +182,12 @@ class Ideal:
         self.say(topics.ENROLLMENT_CONTROL, "ContactRemoved", contact, removed, at=at)
         halted = {**removal, "dropped": 1, "in_flight": 0, "halted_at": at}
         self.say(topics.DELIVERY_CONTROL, "ContactHalted", contact, halted, at=at)
+
+    def book(self) -> None:
+        """All that was sent, and one that was dropped with a removal."""
+        sent = len(self.rows)
+        books = {"sequence_id": SEQUENCE, "planned": sent + 1, "sent": sent, "dropped": 1}
+        self.rows.append(Row("delivery.books", dict.fromkeys(PLACES, 0) | books))
 
     def suspend(self, at: datetime) -> None:
         scope, restored = {"scope": "channel:webhook"}, at + timedelta(seconds=2)

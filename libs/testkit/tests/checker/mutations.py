@@ -9,7 +9,7 @@ from messaging import derive
 from sluice_contracts import topics
 from sluice_contracts.base import format_timestamp, parse_timestamp
 from testkit.checker import History
-from testkit.checker.history import Arrival, Found, Record, Span
+from testkit.checker.history import Arrival, Found, Record, Row, Span
 
 from .ideal import OPENED, START
 
@@ -67,14 +67,14 @@ def lost_step(history: History) -> History:
     last = history.arrivals[-1]
     kept = replace(history, arrivals=history.arrivals[:-1])
     gone = without(without(kept, "MessageSent", -1), "EnrollmentCompleted", -1)
-    return replace(gone, rows=tuple(one for one in gone.rows if one.row["message_id"] != last.message_id))
+    return replace(gone, rows=tuple(one for one in gone.rows if one.row.get("message_id") != last.message_id))
 
 
 def skipped_step(history: History) -> History:
     """Completed without one of its steps."""
     first = history.arrivals[1]
     kept = replace(history, arrivals=(history.arrivals[0], *history.arrivals[2:]))
-    rows = tuple(one for one in history.rows if one.row["message_id"] != first.message_id)
+    rows = tuple(one for one in history.rows if one.row.get("message_id") != first.message_id)
     number = about(kept, "MessageSent", first.message_id or "")
     return replace(kept, rows=rows, records=(*kept.records[:number], *kept.records[number + 1 :]))
 
@@ -152,6 +152,50 @@ def swapped(history: History) -> History:
     first, second = history.arrivals[0], history.arrivals[1]
     others = tuple(one for one in history.arrivals if one not in (first, second))
     return replace(history, arrivals=(*others, replace(first, at=second.at), replace(second, at=first.at)))
+
+
+def receipt_for_fewer(history: History) -> History:
+    return told(history, "ContactHalted", enrollment_ids=[])
+
+
+def stopped_otherwise(history: History, **changed: Any) -> History:
+    """What SequenceStopped says of its receipts is not what they say."""
+    receipts = data(history, "SequenceStopped")["receipts"]
+    return told(history, "SequenceStopped", receipts=receipts | changed)
+
+
+def removed_and_completed(history: History) -> History:
+    """Somebody is told to be through, and was removed."""
+    removed, record = data(history, "ContactRemoved"), history.records[events(history, "EnrollmentCompleted")[0]]
+    document = orjson.loads(record.value or b"") | {"id": "another"}
+    document["data"] |= {"enrollment_id": removed["enrollment_ids"][0], "occurred_at": removed["occurred_at"]}
+    again = replace(record, offset=10_000, value=orjson.dumps(document))
+    return replace(history, records=(*history.records, again))
+
+
+def in_twice(history: History) -> History:
+    """Somebody who is in enters once more."""
+    entry = data(history, "ContactEnrolled", 0)
+    entered_at = format_timestamp(parse_timestamp(entry["occurred_at"]) + SECOND / 100)
+    record = history.records[events(history, "ContactEnrolled")[0]]
+    document = orjson.loads(record.value or b"") | {"id": "another"}
+    document["data"] = entry | {"enrollment_id": "again", "occurred_at": entered_at}
+    more = replace(record, offset=10_000, value=orjson.dumps(document))
+    return replace(history, records=(*history.records, more))
+
+
+def out_before_in(history: History) -> History:
+    """The record of an end stands before that of its entry."""
+    number = events(history, "EnrollmentCompleted")[0]
+    early = replace(history.records[number], offset=-1)
+    return replace(history, records=(*history.records[:number], early, *history.records[number + 1 :]))
+
+
+def booked(history: History, **more: int) -> History:
+    """One more change of the books."""
+    books = next(one for one in history.rows if one.table == "delivery.books")
+    nothing = {name: value if name == "sequence_id" else 0 for name, value in books.row.items()}
+    return replace(history, rows=(*history.rows, Row("delivery.books_delta", nothing | more)))
 
 
 def two_ends(history: History) -> History:

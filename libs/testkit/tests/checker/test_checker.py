@@ -25,6 +25,7 @@ from .mutations import (
     answered_otherwise,
     answered_while_catching_up,
     arriving,
+    booked,
     came_back,
     canary_left,
     data,
@@ -35,14 +36,18 @@ from .mutations import (
     entered_while_catching_up,
     events,
     heard_otherwise,
+    in_twice,
     lost_step,
     never_entered,
     not_set_aside,
     older_state_later,
     other_bytes,
+    out_before_in,
     put_back_with,
+    receipt_for_fewer,
     receipt_forgotten,
     refused_and_failed,
+    removed_and_completed,
     rows_left,
     said_and_not_sent,
     second_answer,
@@ -54,6 +59,7 @@ from .mutations import (
     shortened_delay,
     skipped_step,
     slow_neighbour,
+    stopped_otherwise,
     swapped,
     told,
     too_early,
@@ -111,6 +117,7 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I1", lost_step),
         ("I1", skipped_step),
         ("I1", never_entered),
+        ("I1", removed_and_completed),
         ("I2", sent_while_paused),
         ("I2", sent_after_removal),
         ("I2", sent_while_suspended),
@@ -118,10 +125,15 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I2", came_back),
         ("I2", lambda history: without(history, "ContactHalted")),
         ("I2", lambda history: without(history, "SequenceHalted")),
+        ("I2", lambda history: without(history, "SequenceStopped")),
+        ("I2", lambda history: stopped_otherwise(history, dropped=1)),
+        ("I2", lambda history: stopped_otherwise(history, halted_at=format_timestamp(START))),
+        ("I2", receipt_for_fewer),
         ("I2b", deaf_and_sending),
         ("I3", lambda history: twice(history, "webhook")),
         ("I3", lambda history: twice(history, "email")),
         ("I3", another_key),
+        ("I3", in_twice),
         ("I4", too_early),
         ("I4", swapped),
         ("I5", two_ends),
@@ -129,8 +141,12 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I5", lambda history: refused_and_failed(history, 2)),
         ("I5", lambda history: refused_and_failed(history, 0)),
         ("I5", said_and_not_sent),
+        ("I5", lambda history: booked(history, planned=1, sent=1)),
+        ("I5", lambda history: booked(history, planned=1, pending=1)),
+        ("I5", lambda history: booked(history, dropped=-1)),
         ("I5", lambda history: without(history, "MessageSent")),
         ("I6", older_state_later),
+        ("I6", out_before_in),
         ("I7", shortened_delay),
         ("I8", rows_left),
         ("I9", other_bytes),
@@ -209,6 +225,17 @@ def test_who_stood_still_before_their_last_look_sends_no_webhook_late() -> None:
     history = replace(history, run=replace(history.run, frozen=(frozen,)))
 
     assert len(judge(history)["I2"]) == 1
+
+
+@pytest.mark.parametrize(("message", "violations"), [(0, 0), (1, 1)])
+def test_who_stood_still_behind_their_last_look_sends_that_message_alone(message: int, violations: int) -> None:
+    history = sent_while_paused(Ideal().history())
+    halted = parse_timestamp(data(history, "SequenceHalted")["halted_at"])
+    about_to_send = history.arrivals[message].message_id
+    frozen = Span("sender-1", halted - SECOND, halted + SECOND * 0.99, "before-first-byte", about_to_send)
+    history = replace(history, run=replace(history.run, frozen=(frozen,)))
+
+    assert len(judge(history)["I2"]) == violations
 
 
 @pytest.mark.parametrize(("begun", "violations"), [(-SECOND, 0), (SECOND, 1)])

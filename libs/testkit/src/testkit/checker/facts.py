@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -19,6 +19,13 @@ ENDS: Final = frozenset({"MessageSent", "MessageFailed", "MessageExpired"})
 """Events after which nothing becomes of a message any more."""
 UNTOLD: Final = timedelta(seconds=2)
 """So long it may take until a send is told of: booked, and published behind other bulk."""
+ENDED: Final[Mapping[str, Callable[[Mapping[str, Any]], list[str]]]] = {
+    "EnrollmentCompleted": lambda data: [data["enrollment_id"]],
+    "EnrollmentFailed": lambda data: [data["enrollment_id"]],
+    "EnrollmentStopped": lambda data: [data["enrollment_id"]],
+    "ContactRemoved": lambda data: data["enrollment_ids"],
+}
+"""The enrollments that each event ends."""
 OWNERS: Final = frozenset({"sequences", "enrollment", "delivery"})
 
 
@@ -195,13 +202,17 @@ class Facts:
     def entries(self) -> dict[str, Entry]:
         """Of every enrollment, by its id."""
         found = {event.data["enrollment_id"]: Entry(event) for event in self.named.get("ContactEnrolled", ())}
-        for name in ("EnrollmentCompleted", "EnrollmentFailed", "EnrollmentStopped"):
-            for event in self.named.get(name, ()):
-                _end(found.get(event.data["enrollment_id"]), event, name)
-        for event in self.named.get("ContactRemoved", ()):
-            for enrollment_id in event.data["enrollment_ids"]:
-                _end(found.get(enrollment_id), event, "ContactRemoved")
+        for event, enrollment_id in self.ends:
+            _end(found.get(enrollment_id), event, event.name)
         return found
+
+    @cached_property
+    def ends(self) -> list[tuple[Event, str]]:
+        """Every end of an enrollment that was told of, as the records came."""
+        ended = [event for name in ENDED for event in self.named.get(name, ())]
+        return [
+            (event, one) for event in sorted(ended, key=lambda one: one.at) for one in ENDED[event.name](event.data)
+        ]
 
     @cached_property
     def of_message(self) -> dict[str, tuple[Entry, str]]:

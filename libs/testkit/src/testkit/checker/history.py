@@ -28,6 +28,8 @@ class Span:
     until: datetime
     point: str | None = None
     """Where in its code a process stood still, where that is known."""
+    message_id: str | None = None
+    """Of a sender that stood still between its last look and the first byte: what it was about to send."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,7 @@ def _time(value: str | None) -> Any:
 
 def _run(line: dict[str, Any]) -> Run:
     spans = {
-        name: tuple(Span(one["name"], _time(one["since"]), _time(one["until"]), one.get("point")) for one in line[name])
+        name: tuple(Span(**{**one, "since": _time(one["since"]), "until": _time(one["until"])}) for one in line[name])
         for name in ("frozen", "deaf", "held")
     }
     return Run(

@@ -1,11 +1,11 @@
-"""I1: every due step of a live enrollment in an active sequence ends; who was let in is told of.
+"""I1: every due step of a live enrollment in an active sequence ends; who was let in is told of, and ends once.
 
 Judged at rest: by then everything that the run planned has become due.
 """
 
 from collections.abc import Iterator
 
-from testkit.checker.facts import Entry, Facts, places
+from testkit.checker.facts import Entry, Event, Facts, places
 from testkit.checker.violation import Violation, text
 
 
@@ -14,6 +14,7 @@ def nothing_is_lost(facts: Facts) -> Iterator[Violation]:
     yield from _live(facts)
     yield from _completed(facts)
     yield from _accepted(facts)
+    yield from _end_once(facts)
 
 
 def _live(facts: Facts) -> Iterator[Violation]:
@@ -89,3 +90,17 @@ def _accepted(facts: Facts) -> Iterator[Violation]:
                     f"{asked.type} {asked.id} for {asked.data['sequence_id']} was answered with {promised} entered, "
                     f"and enrollment.events tells of {seen}",
                 )
+
+
+def _end_once(facts: Facts) -> Iterator[Violation]:
+    """Nobody is told to be out twice, in whatever way."""
+    told: dict[str, Event] = {}
+    for event, enrollment_id in facts.ends:
+        first = told.setdefault(enrollment_id, event)
+        if first is not event:
+            yield Violation(
+                event.at,
+                "I1",
+                f"enrollment {enrollment_id} ended by {event.name} at {text(event.time('occurred_at'))}, and had ended "
+                f"by {first.name} at {text(first.time('occurred_at'))}",
+            )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sluice_contracts import topics
 
-from testkit.checker.facts import Event, Facts, delay_of, standing
+from testkit.checker.facts import ENDED, Event, Facts, delay_of, standing
 from testkit.checker.history import Arrival
 from testkit.checker.violation import Violation, text
 
@@ -112,6 +112,25 @@ def keys_stand_in_order(facts: Facts) -> Iterator[Violation]:
         if before is None or number >= before[0]:
             last[place] = (number, event)
     yield from _steps_in_order(facts)
+    yield from _entries_before_ends(facts)
+
+
+def _entries_before_ends(facts: Facts) -> Iterator[Violation]:
+    """Who is told to be out on enrollment.events was told to be in before, on the same partition."""
+    entered: set[tuple[int, str]] = set()
+    for event in facts.events:
+        if event.topic != topics.ENROLLMENT_EVENTS:
+            continue
+        place = (event.partition, event.data.get("enrollment_id", ""))
+        if event.name == "ContactEnrolled":
+            entered.add(place)
+        elif event.name in ENDED and place not in entered:
+            yield Violation(
+                event.at,
+                "I6",
+                f"enrollment.events partition {event.partition}: {event.name} of enrollment {place[1]} stands at "
+                f"offset {event.offset}, and no ContactEnrolled of it before",
+            )
 
 
 def _steps_in_order(facts: Facts) -> Iterator[Violation]:

@@ -120,17 +120,15 @@ def _nobody_enters_again(facts: Facts, one: PutBack) -> Iterator[Violation]:
 def _ends_stand(facts: Facts, one: PutBack) -> Iterator[Violation]:
     """Who was told to be out is not told to be out otherwise."""
     told: dict[str, tuple[str, datetime]] = {}
-    for event in sorted(facts.events, key=lambda event: event.at):
-        ended = ENDED.get(event.name)
-        for enrollment_id in ended(event.data) if ended is not None else ():
-            name, at = told.setdefault(enrollment_id, (event.name, event.at))
-            if name != event.name and at < one.since and one.until < event.at:
-                yield Violation(
-                    event.at,
-                    "I12",
-                    f"enrollment {enrollment_id} was told to end by {event.name} at {text(event.at)}, and by {name} at "
-                    f"{text(at)}, before the database of {one.service} was put back",
-                )
+    for event, enrollment_id in facts.ends:
+        name, at = told.setdefault(enrollment_id, (event.name, event.at))
+        if name != event.name and at < one.since and one.until < event.at:
+            yield Violation(
+                event.at,
+                "I12",
+                f"enrollment {enrollment_id} was told to end by {event.name} at {text(event.at)}, and by {name} at "
+                f"{text(at)}, before the database of {one.service} was put back",
+            )
 
 
 def _states_stand(facts: Facts, one: PutBack) -> Iterator[Violation]:
@@ -153,17 +151,6 @@ def _state(event: Event) -> dict[str, Any]:
     return {name: event.data.get(name) for name in STATE}
 
 
-def _one_id(data: Mapping[str, Any]) -> list[str]:
-    return [data["enrollment_id"]]
-
-
-ENDED: Final[Mapping[str, Callable[[Mapping[str, Any]], list[str]]]] = {
-    "EnrollmentCompleted": _one_id,
-    "EnrollmentFailed": _one_id,
-    "EnrollmentStopped": _one_id,
-    "ContactRemoved": lambda data: data["enrollment_ids"],
-}
-"""The enrollments that each event ends."""
 AFTER: Final[Mapping[str, tuple[Callable[[Facts, PutBack], Iterator[Violation]], ...]]] = {
     "sequences": (_states_stand,),
     "enrollment": (_nobody_enters_again, _ends_stand),

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from testkit.checker.facts import ENDS, Facts
+from testkit.checker.facts import ENDS, Entry, Facts
+from testkit.checker.invariants.books import books_are_right
 from testkit.checker.violation import Violation, text
 
 
@@ -26,6 +27,18 @@ def nobody_gets_it_twice(facts: Facts) -> Iterator[Violation]:
                 f"({times}); {allowed} allowed",
             )
     yield from _by_content(facts)
+    yield from _nobody_is_in_twice(facts)
+
+
+def _nobody_is_in_twice(facts: Facts) -> Iterator[Violation]:
+    """Who lives in a sequence does not enter it again: they would get everything twice."""
+    before: dict[tuple[str, str], Entry] = {}
+    for entry in sorted(facts.entries.values(), key=lambda one: one.at):
+        first = before.get((entry.sequence_id, entry.contact_id))
+        before[entry.sequence_id, entry.contact_id] = entry
+        if first is not None and (first.ended_at is None or entry.at < first.ended_at):
+            ended = "never ended" if first.ended_at is None else f"ended at {text(first.ended_at)}"
+            yield Violation(entry.at, "I3", f"{entry} entered at {text(entry.at)}, and {first.id} {ended}")
 
 
 def _by_content(facts: Facts) -> Iterator[Violation]:
@@ -56,6 +69,7 @@ def _by_content(facts: Facts) -> Iterator[Violation]:
 
 def each_arrival_has_one_end(facts: Facts) -> Iterator[Violation]:
     """I5, but for what came and was forgotten, and never left again."""
+    yield from books_are_right(facts)
     for message_id, arrivals in facts.accepted.items():
         came = arrivals[0].at
         if message_id not in facts.of_message:

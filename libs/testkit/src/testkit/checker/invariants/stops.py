@@ -18,8 +18,6 @@ from testkit.checker.violation import Violation, text
 
 STALENESS_SECONDS_MAX: Final = 5.0
 """`control_staleness_seconds_max`: so long after the last stop could be heard the last send may start."""
-BEFORE_FIRST_BYTE: Final = "before-first-byte"
-"""The point between a sender's last look and the first byte."""
 THAW_SECONDS_MAX: Final = 2.0
 """So soon after it goes on, a frozen process sends what it was about to send, and then looks again."""
 
@@ -53,6 +51,8 @@ def receipts_hold(facts: Facts) -> Iterator[Violation]:
     yield from _entries_after_closing(facts)
     yield from _entries_of_blocked(facts)
     yield from _receipts_owed(facts)
+    yield from _receipts_name_all(facts)
+    yield from _stops_are_told(facts)
 
 
 def residue(facts: Facts) -> list[Late]:
@@ -65,12 +65,19 @@ def residue(facts: Facts) -> list[Late]:
     for span in facts.run.frozen:
         caught = {id(late.arrival): late for late in late_sends(facts) if _was_frozen(span, late)}
         begun = {key: late for key, late in caught.items() if _had_begun(late.arrival, span)}
-        looked = [late for key, late in caught.items() if key not in begun]
+        looked = [late for key, late in caught.items() if key not in begun and _may_have_been(late.arrival, span)]
         found |= begun
-        if looked and span.point in (None, BEFORE_FIRST_BYTE):
+        if looked:
             first = min(looked, key=lambda one: one.arrival.at)
             found[id(first.arrival)] = first
     return list(found.values())
+
+
+def _may_have_been(arrival: Arrival, span: Span) -> bool:
+    """Whether it is the message that a process was about to send when it was frozen, as far as that is known."""
+    if span.message_id is not None:
+        return arrival.message_id == span.message_id
+    return span.point is None
 
 
 def _had_begun(arrival: Arrival, span: Span) -> bool:
@@ -211,3 +218,39 @@ def _receipts_owed(facts: Facts) -> Iterator[Violation]:
                 if (sequence_id, epoch) not in receipts:
                     at = parse_timestamp(state.data["updated_at"])
                     yield Violation(at, "I2", f"the stop of {sequence_id} (epoch {epoch}) got no {name}")
+
+
+def _receipts_name_all(facts: Facts) -> Iterator[Violation]:
+    """The receipt of a removal is for all whom that has ended."""
+    removals = facts.named.get("ContactRemoved", ())
+    ended = {event.data["removal_id"]: sorted(event.data["enrollment_ids"]) for event in removals}
+    for event in facts.named.get("ContactHalted", ()):
+        removal_id, named = event.data["removal_id"], sorted(event.data["enrollment_ids"])
+        if named != ended.get(removal_id, []):
+            sentence = f"removal {removal_id} ended {ended.get(removal_id, [])}, and its receipt is for {named}"
+            yield Violation(event.at, "I2", sentence)
+
+
+def _stops_are_told(facts: Facts) -> Iterator[Violation]:
+    """A pause is told to have stopped before it is over, and what is told is what both receipts say."""
+    receipts: dict[tuple[str, str, int], Event] = {}
+    for name in ("EntryClosed", "SequenceHalted"):
+        for event in facts.named.get(name, ()):
+            receipts.setdefault((name, event.data["sequence_id"], event.data["epoch"]), event)
+    for sequence_id, life in facts.lives.items():
+        stopped = {one.data["epoch"]: one for one in reversed(life.states) if one.name == "SequenceStopped"}
+        for state in life.states:
+            epoch = state.data["epoch"]
+            if state.name == "SequencePaused" and epoch not in stopped and life.opened_after(epoch) is not None:
+                at = parse_timestamp(state.data["updated_at"])
+                yield Violation(at, "I2", f"the pause of {sequence_id} (epoch {epoch}) got no SequenceStopped")
+        for epoch, state in stopped.items():
+            closed = receipts.get(("EntryClosed", sequence_id, epoch))
+            halted = receipts.get(("SequenceHalted", sequence_id, epoch))
+            if closed is None or halted is None:
+                continue  # they are owed: see `_receipts_owed`
+            said = {name: halted.data[name] for name in ("halted_at", "dropped", "in_flight")}
+            said["entry_closed_at"] = closed.data["closed_at"]
+            if state.data["receipts"] != said:
+                sentence = f"SequenceStopped of {sequence_id} (epoch {epoch}) says {state.data['receipts']}"
+                yield Violation(state.at, "I2", f"{sentence}, and its receipts {said}")
