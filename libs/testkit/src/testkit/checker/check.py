@@ -34,7 +34,7 @@ INVARIANTS: Final[Mapping[str, Callable[[Facts], Iterator[Violation]]]] = {
     "I11": answers.each_command_is_answered_once,
     "I12": put_backs.what_was_said_stands,
 }
-"""By the names of the design."""
+"""By their names in docs/faults.md."""
 
 
 def judge(history: History) -> dict[str, list[Violation]]:
