@@ -158,6 +158,11 @@ def receipt_for_fewer(history: History) -> History:
     return told(history, "ContactHalted", enrollment_ids=[])
 
 
+def receipt_for_others(history: History) -> History:
+    """Of somebody who is still in."""
+    return told(history, "ContactHalted", enrollment_ids=[*data(history, "ContactHalted")["enrollment_ids"], "other"])
+
+
 def stopped_otherwise(history: History, **changed: Any) -> History:
     """What SequenceStopped says of its receipts is not what they say."""
     receipts = data(history, "SequenceStopped")["receipts"]

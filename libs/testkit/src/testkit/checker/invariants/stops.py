@@ -221,14 +221,19 @@ def _receipts_owed(facts: Facts) -> Iterator[Violation]:
 
 
 def _receipts_name_all(facts: Facts) -> Iterator[Violation]:
-    """The receipt of a removal is for all whom that has ended."""
+    """The receipt of a removal is for all whom that has ended, and for who had ended before and was being sent to."""
     removals = facts.named.get("ContactRemoved", ())
-    ended = {event.data["removal_id"]: sorted(event.data["enrollment_ids"]) for event in removals}
+    ended = {event.data["removal_id"]: set(event.data["enrollment_ids"]) for event in removals}
+    of_contact: dict[str, set[str]] = {}
+    for event, enrollment_id in facts.ends:
+        of_contact.setdefault(event.data["contact_id"], set()).add(enrollment_id)
     for event in facts.named.get("ContactHalted", ()):
-        removal_id, named = event.data["removal_id"], sorted(event.data["enrollment_ids"])
-        if named != ended.get(removal_id, []):
-            sentence = f"removal {removal_id} ended {ended.get(removal_id, [])}, and its receipt is for {named}"
-            yield Violation(event.at, "I2", sentence)
+        removal_id, named = event.data["removal_id"], set(event.data["enrollment_ids"])
+        missing = ended.get(removal_id, set()) - named
+        more = named - of_contact.get(event.data["contact_id"], set())
+        for which, what in ((missing, "does not name"), (more, "names, who have not ended,")):
+            if which:
+                yield Violation(event.at, "I2", f"the receipt of removal {removal_id} {what} {sorted(which)}")
 
 
 def _stops_are_told(facts: Facts) -> Iterator[Violation]:
