@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import orjson
@@ -19,6 +19,7 @@ from testkit.checker.invariants.stops import residue
 from .ideal import OPENED, PUT_BACK, SEQUENCE, START, Ideal
 from .mutations import (
     SECOND,
+    about,
     another_key,
     another_state,
     another_state_of_one_id,
@@ -288,6 +289,22 @@ def test_what_nobody_was_told_of_before_a_put_back_may_leave_once_more() -> None
 
     assert broken(again).isdisjoint({"I3", "I4", "I5", "I12"})
     assert "I3" in broken(arriving(again, replace(first, at=OPENED + SECOND * 1.5)))
+
+
+@pytest.mark.parametrize(("refused_at", "holds"), [(PUT_BACK + SECOND * 2, True), (PUT_BACK - SECOND, False)])
+def test_who_was_let_in_and_told_to_nobody_before_a_put_back_may_be_refused_after_it(
+    refused_at: datetime, holds: bool
+) -> None:
+    history = Ideal().history()
+    entry = about(history, "ContactEnrolled", '"gone"')
+    record = history.records[entry]
+    document = orjson.loads(record.value or b"") | {"type": "EnrollmentRefused.v1"}
+    document["data"] |= {"code": "sequence_paused", "occurred_at": format_timestamp(refused_at)}
+    refused = replace(record, value=orjson.dumps(document))
+    lost = (*history.records[:entry], *history.records[entry + 1 :])
+
+    assert ("I1" not in broken(replace(history, records=(*lost, refused)))) is holds
+    assert "I1" in broken(replace(history, records=lost))
 
 
 def test_what_nobody_was_told_of_before_a_put_back_need_not_leave_again() -> None:

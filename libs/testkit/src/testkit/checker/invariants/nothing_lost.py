@@ -3,6 +3,7 @@
 Judged at rest: by then everything that the run planned has become due.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
 from testkit.checker.facts import Entry, Event, Facts, places
@@ -69,11 +70,18 @@ def _completed(facts: Facts) -> Iterator[Violation]:
 
 
 def _accepted(facts: Facts) -> Iterator[Violation]:
-    """Who was told to be in is in."""
-    entered: dict[tuple[str, str], int] = {}
-    for entry in facts.entries.values():
-        cause = entry.event.correlation_id or ""
-        entered[cause, entry.sequence_id] = entered.get((cause, entry.sequence_id), 0) + 1
+    """Who was told to be in is in.
+
+    An entry that was answered, and lost with enrollment's database before it was told of, is made again once that has
+    caught up; where the sequence takes nobody in any more, it is told that the contact was refused.
+    """
+    entered = Counter((entry.event.correlation_id, entry.sequence_id) for entry in facts.entries.values())
+    back = min((one.until for one in facts.run.put_backs if one.service == "enrollment"), default=facts.run.ended)
+    refused = Counter(
+        (event.correlation_id, event.data["sequence_id"])
+        for event in facts.named.get("EnrollmentRefused", ())
+        if event.time("occurred_at") > back
+    )
     for asked in facts.commands:
         for answer in facts.answers.get((asked.source, asked.id), ()):
             if answer.name != "CommandAccepted" or asked.type not in ("EnrollContact.v1", "EnrollContacts.v1"):
@@ -82,8 +90,9 @@ def _accepted(facts: Facts) -> Iterator[Violation]:
             promised = 1 if asked.type == "EnrollContact.v1" else result["enrolled"]
             if "enrollment_id" in result and result["enrollment_id"] in facts.entries:
                 continue
-            seen = entered.get((asked.id, asked.data["sequence_id"]), 0)
-            if seen != promised:
+            place = asked.id, asked.data["sequence_id"]
+            seen = entered[place]
+            if not seen <= promised <= seen + (refused[place] if answer.at < back else 0):
                 yield Violation(
                     answer.at,
                     "I1",
