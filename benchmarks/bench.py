@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import figures, machine
-from benchmarks.arena import EXIT_INTERRUPTED, run, terminal
+from benchmarks.arena import EXIT_INTERRUPTED, database, run, terminal
 from benchmarks.figures import Measured
 from benchmarks.plot import drawn
 from benchmarks.ratios import (
@@ -121,7 +121,11 @@ def _measure(module: ModuleType, console: Console, rounds: int, found: list[Meas
     console.print(f"\n[bold]{what}[/bold]")
 
     async def measured(stack: Stack) -> bool:
-        found.extend(await module.measure(stack, console, rounds, **amounts))
+        async with database(stack) as conn:
+            about = await machine.described(conn)
+        for one in await module.measure(stack, console, rounds, **amounts):
+            one.machine = about
+            found.append(one)
         return True
 
     services, env = getattr(module, "SERVICES", False), getattr(module, "ENV", {})

@@ -41,8 +41,9 @@ class Measured:
     rounds: list[Round]
     of: str = ""
     """What `ours` and `other` are: messages a second, milliseconds, …"""
-    machine: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    """As it was before the first round."""
 
     @property
     def value(self) -> float:
@@ -104,5 +105,5 @@ def kept(names: Sequence[str]) -> list[Measured]:
         if file.exists():
             said = orjson.loads(file.read_bytes())
             rounds = [Round(**one) for one in said["rounds"]]
-            found.append(Measured(Figure(**said["figure"]), rounds, said["of"], said["machine"], said["settings"]))
+            found.append(Measured(Figure(**said["figure"]), rounds, said["of"], said["settings"], said["machine"]))
     return found

@@ -56,7 +56,7 @@ class Benchmark:
     async def _in_turns(self, peer: Peer, sending: Sending) -> Measured:
         tried = [(await self._tried(peer, settings), number) for number, settings in enumerate(peer.settings)]
         chosen = peer.settings[max(tried)[1]]
-        measured = Measured(peer.figure, [], "messages a second", await machine.described(sending.conn))
+        measured = Measured(peer.figure, [], "messages a second", machine=await machine.described(sending.conn))
         for number in range(self.rounds):
             one = await in_turns(number, sending.fill_and_send, lambda: self._of(peer, chosen))
             measured.rounds.append(one)

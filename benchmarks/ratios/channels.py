@@ -9,7 +9,7 @@ from chassis.pool import Conn
 from devstack.stack import Stack
 from rich.console import Console
 
-from benchmarks import machine, workload
+from benchmarks import workload
 from benchmarks.arena import database
 from benchmarks.figures import Figure, Measured, Round, in_turns
 from benchmarks.loops.process import heard, program
@@ -51,13 +51,12 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             taken["R6"].append(await in_turns(number, mails.rate, lambda: _bare("smtp_send", smtp_client)))
             for name, measured in taken.items():
                 console.print(f"  {name}: {measured[-1].ours:,.0f} messages/s, the client {measured[-1].other:,.0f}")
-        about = await machine.described(conn)
     settings = {
         "messages": MESSAGES,
         "processes": PROCESSES,
         "connections": {"http": HTTP_CONNECTIONS, "smtp": SMTP_CONNECTIONS},
     }
-    return [Measured(figure, taken[figure.name], "messages a second", about, settings) for figure in FIGURES]
+    return [Measured(figure, taken[figure.name], "messages a second", settings) for figure in FIGURES]
 
 
 def _webhooks(stack: Stack, conn: Conn, url: str) -> Sending:

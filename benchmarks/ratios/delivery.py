@@ -9,7 +9,7 @@ from typing import Final
 from devstack.stack import Stack
 from rich.console import Console
 
-from benchmarks import machine, raw, workload
+from benchmarks import raw, workload
 from benchmarks.arena import database
 from benchmarks.figures import Figure, Measured, Round, in_turns, ratio
 from benchmarks.sending import Sending
@@ -34,7 +34,6 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
                     f"  R1: {measured[-1].ours:,.0f} messages/s, the loop {measured[-1].other:,.0f}, "
                     f"one that knows beforehand what it will write {knowing[-1].other:,.0f}"
                 )
-        about = await machine.described(conn)
     settings = {
         "messages": MESSAGES,
         "processes": sending.processes,
@@ -45,4 +44,4 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             "other": [round(one.other or 0.0) for one in knowing],
         },
     }
-    return [Measured(FIGURES[0], measured, "messages a second", about, settings)]
+    return [Measured(FIGURES[0], measured, "messages a second", settings)]

@@ -12,7 +12,7 @@ from devstack.stack import Stack
 from rich.console import Console
 from sluice import Sluice
 
-from benchmarks import breaking, filling, machine, workload
+from benchmarks import breaking, filling, workload
 from benchmarks.arena import BenchmarkFailed, database, scale
 from benchmarks.figures import Figure, Measured, Round
 
@@ -35,7 +35,6 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
     renamed: list[Round] = []
     sink = Arrivals(stack.addresses.sink_file)
     async with database(stack) as conn, Sluice(stack.addresses.kafka) as sluice:
-        about = await machine.described(conn)
         await scale(stack, len(breaking.SENDERS))
         for number in range(1, rounds + 1):
             in_flight = await _send_and_kill(stack, sluice, conn, f"bench-{number}")
@@ -48,8 +47,8 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             )
     settings = {"messages": MESSAGES, "kills": KILLS, "senders": len(breaking.SENDERS)}
     return [
-        Measured(FIGURES[0], repeated, "arrivals that repeat, claimed and not booked when killed", about, settings),
-        Measured(FIGURES[1], renamed, "messages under two keys, messages", about, settings),
+        Measured(FIGURES[0], repeated, "arrivals that repeat, claimed and not booked when killed", settings),
+        Measured(FIGURES[1], renamed, "messages under two keys, messages", settings),
     ]
 
 

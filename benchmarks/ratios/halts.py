@@ -14,7 +14,7 @@ from devstack.stack import Stack
 from rich.console import Console
 from sluice import Sluice
 
-from benchmarks import breaking, filling, inject, machine, workload
+from benchmarks import breaking, filling, inject, workload
 from benchmarks.arena import NULL_CHANNELS, BenchmarkFailed, database
 from benchmarks.figures import Figure, Measured, Round
 from benchmarks.inject.calls import FOLDER, Call, Log
@@ -52,8 +52,6 @@ async def measure(stack: Stack, console: Console, rounds: int, *, halts: int = H
     env = {**NULL_CHANNELS, **breaking.SETTINGS, **inject.env("calls"), FOLDER: str(folder)}
     away = ("console", "delivery-receive")
     await asyncio.to_thread(stack.start, services=True, senders=len(breaking.SENDERS), env=env, without=away)
-    async with database(stack) as conn:
-        about = await machine.described(conn)
     async with Sluice(stack.addresses.kafka) as sluice:
         run = Halts(stack, sluice, console, Log(folder))
         await run.until(halts)
@@ -66,9 +64,7 @@ async def measure(stack: Stack, console: Console, rounds: int, *, halts: int = H
         "rounds": dict(run.rounds),
         "stood still between last look and first byte": run.amid,
     }
-    return [
-        Measured(FIGURES[0], [Round(run.late, run.late, run.halts)], "sends after a receipt, halts", about, settings)
-    ]
+    return [Measured(FIGURES[0], [Round(run.late, run.late, run.halts)], "sends after a receipt, halts", settings)]
 
 
 @dataclass(slots=True)

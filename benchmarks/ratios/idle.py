@@ -7,7 +7,7 @@ from devstack.stack import Stack
 from rich.console import Console
 
 from benchmarks import machine
-from benchmarks.arena import database, scale
+from benchmarks.arena import scale
 from benchmarks.figures import Figure, Measured, Round
 
 SERVICES: Final = True
@@ -21,8 +21,6 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
     measured: list[Round] = []
     await scale(stack, 1)
     await sleep(5)
-    async with database(stack) as conn:
-        about = await machine.described(conn)
     each: dict[str, float] = {}
     for _ in range(rounds):
         before = machine.processor_seconds(stack)
@@ -33,4 +31,4 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         measured.append(Round(costliest, sum(each.values())))
         console.print("  R19: " + ", ".join(f"{name} {used:.3f}" for name, used in sorted(each.items())))
     settings = {"seconds": SECONDS, "cores by process": {name: round(used, 4) for name, used in each.items()}}
-    return [Measured(FIGURES[0], measured, "cores of all processes together", about, settings)]
+    return [Measured(FIGURES[0], measured, "cores of all processes together", settings)]

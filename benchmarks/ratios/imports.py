@@ -14,7 +14,7 @@ from devstack.stack import Stack
 from rich.console import Console
 from sluice import Sluice
 
-from benchmarks import machine, raw, workload
+from benchmarks import raw, workload
 from benchmarks.arena import database, until
 from benchmarks.figures import Figure, Measured, Round, in_turns, ratio
 
@@ -67,7 +67,6 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
                     f"  R10: {measured[-1].ours:,.0f} contacts/s, the loop {measured[-1].other:,.0f}, "
                     f"one that knows beforehand what it will write {knowing[-1].other:,.0f}"
                 )
-        about = await machine.described(conn)
     settings = {
         "contacts": CONTACTS,
         "a command": workload.CHUNK_CONTACTS,
@@ -79,7 +78,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             "other": [round(one.other or 0.0) for one in knowing],
         },
     }
-    return [Measured(FIGURES[0], measured, "contacts a second", about, settings)]
+    return [Measured(FIGURES[0], measured, "contacts a second", settings)]
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from rich.console import Console
 from sluice import Sluice
 from sluice_contracts import topics
 
-from benchmarks import machine, raw, workload
+from benchmarks import raw, workload
 from benchmarks.arena import BenchmarkFailed, database, until
 from benchmarks.figures import Figure, Measured, Rate, Round, in_turns, ratio
 from benchmarks.loops.process import heard, program
@@ -46,7 +46,6 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         await conn.execute(rows.TABLE)
         await conn.execute(rows.GRANT)
         await conn.execute(_KEPT)
-        about = await machine.described(conn)
         bench = Bench(stack, conn)
         await bench.write(prepared)
 
@@ -62,7 +61,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             taken["R9"].append(await in_turns(number, lambda: bench.relayed(prepared), bench.produced))
             console.print(f"  R9: {taken['R9'][-1].ours:,.0f} records/s, the producer {taken['R9'][-1].other:,.0f}")
     settings = {"events": EVENTS, "one by one": EVENTS_ONE_BY_ONE}
-    return [Measured(figure, taken[figure.name], "events a second", about, settings) for figure in FIGURES]
+    return [Measured(figure, taken[figure.name], "events a second", settings) for figure in FIGURES]
 
 
 class Bench:

@@ -23,5 +23,4 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         raise BenchmarkFailed("a receipt was not true: see `make bench-pause`")
     pairs = zip(result.with_many, result.with_few, strict=True)
     measured = [ratio(many.milliseconds, few.milliseconds) for many, few in pairs]
-    settings = {"few": FEW, "many": MANY}
-    return [Measured(FIGURES[0], measured, "ms from the command to SequenceStopped", result.machine, settings)]
+    return [Measured(FIGURES[0], measured, "ms from the command to SequenceStopped", {"few": FEW, "many": MANY})]

@@ -14,7 +14,7 @@ from devstack.stack import Stack
 from rich.console import Console
 from testkit.database import vouched
 
-from benchmarks import machine, raw, workload
+from benchmarks import raw, workload
 from benchmarks.arena import BenchmarkFailed, admin_url, database, until
 from benchmarks.figures import Figure, Measured, Round, in_turns, ratio
 from benchmarks.sending import WORK_SECONDS_MAX, Sending
@@ -58,7 +58,6 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
     """Each pair in turns."""
     taken: dict[str, list[Round]] = {}
     async with database(stack) as conn:
-        about = await machine.described(conn)
         await raw.prepare(stack)
         taken["R11"] = await _claims(stack, console, rounds)
         one, many = _sending(stack, conn, ("bench-1",)), _sending(stack, conn, _names(SEQUENCES))
@@ -92,7 +91,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         "claimed at once": CLAIM,
         "processes": one.processes,
     }
-    return [Measured(figure, taken[figure.name], "messages a second", about, settings) for figure in FIGURES]
+    return [Measured(figure, taken[figure.name], "messages a second", settings) for figure in FIGURES]
 
 
 def _names(count: int) -> Sequence[str]:

@@ -14,7 +14,7 @@ from devstack.stack import Stack
 from rich.console import Console
 from sluice import Sluice
 
-from benchmarks import filling, machine, workload
+from benchmarks import filling, workload
 from benchmarks.arena import database, scale, until
 from benchmarks.figures import Figure, Measured, Round
 from benchmarks.loops.process import heard, program
@@ -41,7 +41,6 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         program("loops.http_receiver", {"delay": SEND_SECONDS}) as receiver,
         ClientSession() as session,
     ):
-        about = await machine.described(conn)
         url = f"http://127.0.0.1:{(await heard(receiver))['port']}/hook"
         await _publish(sluice, conn, url)
         await filling.by_insert(conn, {SEQUENCE: MESSAGES}, console=console)
@@ -66,7 +65,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             "most": round(max(commits), 1),
         },
     }
-    return [Measured(FIGURES[0], measured, "the longest, in ms", about, settings)]
+    return [Measured(FIGURES[0], measured, "the longest, in ms", settings)]
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from devstack.stack import Stack
 from rich.console import Console
 from sluice import Sluice
 
-from benchmarks import counting, machine, workload
+from benchmarks import counting, workload
 from benchmarks.arena import database, scale, until
 from benchmarks.figures import Figure, Measured, ratio
 
@@ -73,7 +73,6 @@ async def measure(stack: Stack, console: Console, rounds: int, *, seconds: float
     """One run, whatever `rounds`: the same contacts enter one sequence after the other, and get two messages each."""
     ids = workload.contact_ids(CONTACTS)
     async with database(stack) as conn, Sluice(stack.addresses.kafka) as sluice:
-        about = await machine.described(conn)
         await workload.write_contacts(sluice, conn, ids, seconds_max=HEARD_SECONDS_MAX)
         await scale(stack, SENDERS)
         soak = Soak(stack, sluice, console, ids, seconds)
@@ -94,8 +93,8 @@ async def measure(stack: Stack, console: Console, rounds: int, *, seconds: float
     large = [name for name in EMPTIED if last[name] >= COMPARED_BYTES_MIN] or EMPTIED  # a short look leaves all small
     sizes = max((ratio(last[name], first[name]) for name in large), key=lambda one: one.value)
     return [
-        Measured(FIGURES[0], [ratio(rates[-1], rates[0])], "messages a second", about, settings),
-        Measured(FIGURES[1], [sizes], "bytes of tables and indexes", about, settings),
+        Measured(FIGURES[0], [ratio(rates[-1], rates[0])], "messages a second", settings),
+        Measured(FIGURES[1], [sizes], "bytes of tables and indexes", settings),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from devstack.stack import Stack
 from rich.console import Console
 
-from benchmarks import inject, machine, raw, workload
+from benchmarks import inject, raw, workload
 from benchmarks.arena import database
 from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.ratios import rows
@@ -30,7 +30,6 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
     taken: dict[str, list[Round]] = {figure.name: [] for figure in FIGURES}
     prepared = await asyncio.to_thread(raw.prepared, workload.contact_ids(EVENTS))
     async with database(stack) as conn:
-        about = await machine.described(conn)
         await conn.execute(rows.TABLE)
         await conn.execute(rows.GRANT)
         bench = Bench(stack, conn)
@@ -49,4 +48,4 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             for name, measured in taken.items():
                 console.print(f"  {name}: {measured[-1].ours:,.0f}/s, without {measured[-1].other:,.0f}")
     settings = {"messages": MESSAGES, "events": EVENTS, "processes": whole.processes}
-    return [Measured(figure, taken[figure.name], "messages or events a second", about, settings) for figure in FIGURES]
+    return [Measured(figure, taken[figure.name], "messages or events a second", settings) for figure in FIGURES]
