@@ -47,6 +47,12 @@ MODULES: Final[tuple[ModuleType, ...]] = (
 LONG: Final[tuple[ModuleType, ...]] = (halts, soak)
 """Measured only where they are asked for by name."""
 ROUNDS: Final = 5
+COLUMNS: Final = ("", "what", "must", "aim", "measured", "spread", "rounds", "ours", "other", "", "taken")
+HOW_TO_READ: Final = (
+    "Measured is the median of what the rounds come to, mostly a ratio each (of what may never be: the most of them); "
+    "ours and other are medians of their own, and their ratio is another. Under rounds stands how many of them by "
+    "themselves reach what must be."
+)
 EXAMPLES: Final = """
 examples:
   make bench                                   everything but R13 and R15; 5 rounds
@@ -136,12 +142,13 @@ def _measure(module: ModuleType, console: Console, rounds: int, found: list[Meas
 
 def show(measured: Sequence[Measured], console: Console) -> None:
     """The table, and what it was measured on."""
+    console.print(HOW_TO_READ)
     table = Table(title="Figures: ours ÷ other", title_justify="left")
-    for name in ("", "what", "at least", "aim", "measured", "spread", "ours", "other", ""):
+    for name in COLUMNS:
         table.add_column(name, justify="left" if name in ("", "what") else "right", overflow="fold")
-    for cells in _rows(measured):
-        colour = "green" if cells[-1] == "reached" else "red"
-        table.add_row(*cells[:-1], f"[{colour}]{cells[-1]}[/]")
+    for *cells, verdict, taken in _rows(measured):
+        colour = "green" if verdict == "reached" else "red"
+        table.add_row(*cells, f"[{colour}]{verdict}[/]", taken)
     console.print(table)
     for one in measured[-1:]:
         console.print(machine.in_words(one.machine))
@@ -150,12 +157,17 @@ def show(measured: Sequence[Measured], console: Console) -> None:
 def as_text(measured: Sequence[Measured], *, made_by: str = "make bench") -> str:
     """The same table for the repository."""
     lines = [
-        "| | what | at least | aim | measured | spread | ours | other | |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---|",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---|---|",
         *(f"| {' | '.join(cells)} |" for cells in _rows(measured)),
     ]
     return "\n".join(
-        [f"Made by `{made_by}`; how each is measured stands in [the README](../README.md).", "", *lines, ""]
+        [
+            f"Made by `{made_by}`; how each is measured stands in [the README](../README.md). {HOW_TO_READ}",
+            "",
+            *lines,
+            "",
+        ]
     )
 
 
@@ -164,13 +176,15 @@ def _rows(measured: Sequence[Measured]) -> list[list[str]]:
         [
             one.figure.name,
             one.figure.title,
-            _number(one.figure.at_least, one),
-            _number(one.figure.aim, one),
-            _number(one.value, one),
+            _bound(one.figure.at_least, one),
+            _bound(one.figure.aim, one),
+            f"{one.value:.2f}{one.figure.unit}",
             f"{one.spread[0]:.2f}-{one.spread[1]:.2f}",
+            f"{one.rounds_that_hold} of {len(one.rounds)}",
             _many(one.ours),
             "" if one.other is None else _many(one.other),
             "reached" if one.holds else "not reached",
+            f"{one.machine['measured_at'][:10]} {one.machine.get('commit', '')}".rstrip(),
         ]
         for one in measured
     ]
@@ -180,8 +194,8 @@ def _many(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.3f}"
 
 
-def _number(value: float, one: Measured) -> str:
-    return f"{value:.2f}{one.figure.unit}"
+def _bound(value: float, one: Measured) -> str:
+    return f"{'≥' if one.figure.better == 'more' else '≤'} {value:g}{one.figure.unit}"
 
 
 if __name__ == "__main__":

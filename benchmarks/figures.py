@@ -19,9 +19,14 @@ class Figure:
     name: str
     title: str
     at_least: float
+    """What it must reach; where less is better, what it may come to at most."""
     aim: float
     better: Literal["more", "less"] = "more"
     unit: str = ""
+
+    def reached(self, value: float) -> bool:
+        """Whether a value is what it must be."""
+        return value >= self.at_least if self.better == "more" else value <= self.at_least
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,12 @@ class Measured:
     @property
     def holds(self) -> bool:
         """Whether it reaches what it must."""
-        more = self.figure.better == "more"
-        return self.value >= self.figure.at_least if more else self.value <= self.figure.at_least
+        return self.figure.reached(self.value)
+
+    @property
+    def rounds_that_hold(self) -> int:
+        """How many of the rounds by themselves reach what must be."""
+        return sum(self.figure.reached(one.value) for one in self.rounds)
 
 
 def ratio(ours: float, other: float) -> Round:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from chassis.clock import monotonic, utc_now
 from chassis.pool import Conn
 from devstack.stack import Stack
 
+CHECKOUT: Final = Path(__file__).parents[1]
 MEGABYTE: Final = 1_000_000
 ADDITIONS: Final = 1_000_000
 COMMITS: Final = 100
@@ -22,9 +24,10 @@ NO_SERVICE: Final = frozenset({"supervisor", "postgres", "kafka", "sink"})
 
 
 async def described(conn: Conn) -> dict[str, Any]:
-    """The machine, how fast it is at this moment, and the settings that matter."""
+    """The machine, how fast it is at this moment, the settings that matter, and which commit is measured."""
     return {
         "measured_at": utc_now().isoformat(timespec="seconds"),
+        **commit(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
@@ -36,6 +39,19 @@ async def described(conn: Conn) -> dict[str, Any]:
         "postgres": await conn.fetchval("show server_version"),
         "postgres_settings": {name: await conn.fetchval(f"show {name}") for name in SETTINGS},
     }
+
+
+def commit(checkout: Path = CHECKOUT) -> dict[str, str]:
+    """The commit that is checked out, with a + where files were changed since; empty where this is no checkout."""
+    git = ("git", "-C", str(checkout))
+    # The figures themselves are no change: each that is kept is one more file that differs.
+    changes = (*git, "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)benchmarks/results")
+    try:
+        name = subprocess.check_output((*git, "rev-parse", "--short", "HEAD"), stderr=subprocess.DEVNULL, text=True)
+        changed = subprocess.check_output(changes, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+    return {"commit": name.strip() + ("+" if changed else "")}
 
 
 def in_words(machine: Mapping[str, Any]) -> str:

@@ -1,8 +1,13 @@
 """What stands in the table of the benchmarks follows from the rounds that were measured."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from benchmarks.bench import as_text
 from benchmarks.figures import Figure, Measured, Round, in_turns
+from benchmarks.machine import commit
 
 RATIO = Figure("R", "ours ÷ other", 0.5, 1.0)
 LATENCY = Figure("R", "late by", 100, 20, "less", " ms")
@@ -50,3 +55,42 @@ def test_what_may_never_be_is_not_hidden_by_rounds_in_which_it_was_not() -> None
     once = measured(NEVER, 0, 1, 0)
 
     assert (once.value, once.holds, once.spread) == (1, False, (0, 1))
+
+
+def test_the_table_says_on_which_side_of_a_bound_a_figure_must_be_how_many_rounds_are_and_when_it_was_taken() -> None:
+    ratio, latency, never = measured(RATIO, 0.4, 0.6, 0.5), measured(LATENCY, 101), measured(NEVER, 0)
+    ratio.machine = {"measured_at": "2026-11-27T09:30:00+00:00", "commit": "69e8096+"}
+    latency.machine = never.machine = {"measured_at": "2026-11-26T22:25:57+00:00"}
+
+    *_, first, second, third = as_text([ratio, latency, never]).splitlines()
+
+    assert first == (
+        "| R | ours ÷ other | ≥ 0.5 | ≥ 1 | 0.50 | 0.40-0.60 | 2 of 3 | 0.500 |  | reached | 2026-11-27 69e8096+ |"
+    )
+    assert second == (
+        "| R | late by | ≤ 100 ms | ≤ 20 ms | 101.00 ms | 101.00-101.00 | 0 of 1 | 101 |  | not reached | 2026-11-26 |"
+    )
+    assert third == "| R | lost | ≤ 0 | ≤ 0 | 0.00 | 0.00-0.00 | 1 of 1 | 0 |  | reached | 2026-11-26 |"
+
+
+def test_a_figure_names_the_commit_and_whether_anything_but_figures_was_changed_since(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+        return subprocess.check_output(("git", "-C", str(tmp_path), *who, *words), text=True).strip()
+
+    outside = commit(tmp_path)
+    figures, code = tmp_path / "benchmarks" / "results" / "R1.json", tmp_path / "code.py"
+    figures.parent.mkdir(parents=True)
+    figures.write_text("1")
+    code.write_text("1")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "First")
+    name = git("rev-parse", "--short", "HEAD")
+
+    figures.write_text("2")
+    kept = commit(tmp_path)
+    code.write_text("2")
+    changed = commit(tmp_path)
+
+    assert (outside, kept, changed) == ({}, {"commit": name}, {"commit": f"{name}+"})
