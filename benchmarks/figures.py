@@ -89,14 +89,13 @@ def ratio(ours: float, other: float) -> Round:
     return Round(ours / other, ours, other)
 
 
-async def in_turns(number: int, ours: Rate, other: Rate) -> Round:
-    """One round of both. Who is first changes with each: what the first leaves to the disk is written during the
-    second."""
-    if number % 2:
-        measured = await ours()
-        return ratio(measured, await other())
-    measured = await other()
-    return ratio(await ours(), measured)
+async def in_turns(number: int, ours: Rate, *others: Rate) -> list[Round]:
+    """One round of all: ours beside each of the others. The order is turned round with each: what one leaves to the
+    disk is written during the next."""
+    sides = (ours, *others)
+    order = range(len(sides)) if number % 2 else reversed(range(len(sides)))
+    rates = {place: await sides[place]() for place in order}
+    return [ratio(rates[0], rates[place]) for place in range(1, len(sides))]
 
 
 def keep(measured: Measured) -> None:

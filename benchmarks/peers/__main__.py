@@ -58,7 +58,7 @@ class Benchmark:
         chosen = peer.settings[max(tried)[1]]
         measured = Measured(peer.figure, [], "messages a second", machine=await machine.described(sending.conn))
         for number in range(self.rounds):
-            one = await in_turns(number, sending.fill_and_send, lambda: self._of(peer, chosen))
+            [one] = await in_turns(number, sending.fill_and_send, lambda: self._of(peer, chosen))
             measured.rounds.append(one)
             self.console.print(f"  {peer.figure.name}: {one.ours:,.0f} messages/s, {peer.name} {one.other:,.0f}")
         measured.settings = {

@@ -47,8 +47,8 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         http_client = {"url": url, "body": BODY, "connections": HTTP_CONNECTIONS}
         smtp_client = {"port": port, "mail": MAIL, "connections": SMTP_CONNECTIONS}
         for number in range(rounds):
-            taken["R5"].append(await in_turns(number, webhooks.rate, lambda: _bare("http_send", http_client)))
-            taken["R6"].append(await in_turns(number, mails.rate, lambda: _bare("smtp_send", smtp_client)))
+            taken["R5"] += await in_turns(number, webhooks.rate, lambda: _bare("http_send", http_client))
+            taken["R6"] += await in_turns(number, mails.rate, lambda: _bare("smtp_send", smtp_client))
             for name, measured in taken.items():
                 console.print(f"  {name}: {measured[-1].ours:,.0f} messages/s, the client {measured[-1].other:,.0f}")
     settings = {

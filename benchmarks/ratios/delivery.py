@@ -11,7 +11,7 @@ from rich.console import Console
 
 from benchmarks import raw, workload
 from benchmarks.arena import database
-from benchmarks.figures import Figure, Measured, Round, in_turns, ratio
+from benchmarks.figures import Figure, Measured, Round, in_turns
 from benchmarks.sending import Sending
 
 MESSAGES: Final = 200_000
@@ -28,11 +28,17 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         sending = Sending(stack, conn, ids)
         async with sending.prepared():
             for number in range(rounds):
-                measured.append(await in_turns(number, sending.fill_and_send, lambda: raw.sends(stack, ids)))
-                knowing.append(ratio(measured[-1].ours, await raw.sends(stack, ids, knowing=True)))
+                one, known = await in_turns(
+                    number,
+                    sending.fill_and_send,
+                    lambda: raw.sends(stack, ids),
+                    lambda: raw.sends(stack, ids, knowing=True),
+                )
+                measured.append(one)
+                knowing.append(known)
                 console.print(
-                    f"  R1: {measured[-1].ours:,.0f} messages/s, the loop {measured[-1].other:,.0f}, "
-                    f"one that knows beforehand what it will write {knowing[-1].other:,.0f}"
+                    f"  R1: {one.ours:,.0f} messages/s, the loop {one.other:,.0f}, "
+                    f"one that knows beforehand what it will write {known.other:,.0f}"
                 )
     settings = {
         "messages": MESSAGES,

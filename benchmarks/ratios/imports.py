@@ -16,7 +16,7 @@ from sluice import Sluice
 
 from benchmarks import raw, workload
 from benchmarks.arena import database, until
-from benchmarks.figures import Figure, Measured, Round, in_turns, ratio
+from benchmarks.figures import Figure, Measured, Round, in_turns
 
 CONTACTS: Final = 100_000
 PROCESSES: Final = 2
@@ -61,11 +61,14 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
                 return CONTACTS / (monotonic() - started)
 
             for number in range(rounds):
-                measured.append(await in_turns(number, ours, lambda: raw.imports(stack, ids)))
-                knowing.append(ratio(measured[-1].ours, await raw.imports(stack, ids, knowing=True)))
+                one, known = await in_turns(
+                    number, ours, lambda: raw.imports(stack, ids), lambda: raw.imports(stack, ids, knowing=True)
+                )
+                measured.append(one)
+                knowing.append(known)
                 console.print(
-                    f"  R10: {measured[-1].ours:,.0f} contacts/s, the loop {measured[-1].other:,.0f}, "
-                    f"one that knows beforehand what it will write {knowing[-1].other:,.0f}"
+                    f"  R10: {one.ours:,.0f} contacts/s, the loop {one.other:,.0f}, "
+                    f"one that knows beforehand what it will write {known.other:,.0f}"
                 )
     settings = {
         "contacts": CONTACTS,

@@ -14,7 +14,7 @@ from sluice_contracts import topics
 
 from benchmarks import raw, workload
 from benchmarks.arena import BenchmarkFailed, database, until
-from benchmarks.figures import Figure, Measured, Rate, Round, in_turns, ratio
+from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.loops.process import heard, program
 from benchmarks.ratios import rows
 
@@ -49,16 +49,22 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         bench = Bench(stack, conn)
         await bench.write(prepared)
 
-        def reads(name: str) -> Rate:
-            return lambda: bench.consumed(name, EVENTS)
+        def reads(name: str, count: int = EVENTS) -> Rate:
+            return lambda: bench.consumed(name, count)
 
         for number in range(rounds):
-            taken["R7"].append(await in_turns(number, reads("ours.consume"), reads("loops.consume")))
-            ours, other = taken["R7"][-1].ours, taken["R7"][-1].other
-            usual = await bench.consumed("loops.faststream_usual", EVENTS_ONE_BY_ONE)
-            taken["R8"].append(ratio(ours, usual))
-            console.print(f"  R7, R8: {ours:,.0f} events/s, the loop {other:,.0f}, the usual handler {usual:,.0f}")
-            taken["R9"].append(await in_turns(number, lambda: bench.relayed(prepared), bench.produced))
+            loop, usual = await in_turns(
+                number,
+                reads("ours.consume"),
+                reads("loops.consume"),
+                reads("loops.faststream_usual", EVENTS_ONE_BY_ONE),
+            )
+            taken["R7"].append(loop)
+            taken["R8"].append(usual)
+            console.print(
+                f"  R7, R8: {loop.ours:,.0f} events/s, the loop {loop.other:,.0f}, the usual handler {usual.other:,.0f}"
+            )
+            taken["R9"] += await in_turns(number, lambda: bench.relayed(prepared), bench.produced)
             console.print(f"  R9: {taken['R9'][-1].ours:,.0f} records/s, the producer {taken['R9'][-1].other:,.0f}")
     settings = {"events": EVENTS, "one by one": EVENTS_ONE_BY_ONE}
     return [Measured(figure, taken[figure.name], "events a second", settings) for figure in FIGURES]

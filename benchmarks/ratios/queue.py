@@ -65,7 +65,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         taken["R14"] = []
         half = 0.0
         for number in range(rounds):
-            taken["R11b"].append(await in_turns(number, many.rate, one.rate))
+            taken["R11b"] += await in_turns(number, many.rate, one.rate)
             half = (taken["R11b"][-1].other or 0.0) / 2
             console.print(f"  R11b: {taken['R11b'][-1].ours:,.0f}/s, of one {taken['R11b'][-1].other:,.0f}")
         long = Sending(stack, conn, workload.contact_ids(MESSAGES_LONG))
@@ -76,7 +76,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
 
         async with _vacuumed_often(conn):
             for number in range(rounds):
-                taken["R14"].append(await in_turns(number, held, lambda: _last_rate(long)))
+                taken["R14"] += await in_turns(number, held, lambda: _last_rate(long))
                 console.print(f"  R14: {taken['R14'][-1].ours:,.0f}/s, without {taken['R14'][-1].other:,.0f}")
         taken["R18"], taken["R18b"] = [], []
         for _ in range(rounds):

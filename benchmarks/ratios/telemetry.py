@@ -43,8 +43,8 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             return lambda: bench.consumed("ours.consume", EVENTS, env=env)
 
         for number in range(rounds):
-            taken["R20"].append(await in_turns(number, whole.rate, bare.rate))
-            taken["R20b"].append(await in_turns(number, reads(ON), reads(OFF)))
+            taken["R20"] += await in_turns(number, whole.rate, bare.rate)
+            taken["R20b"] += await in_turns(number, reads(ON), reads(OFF))
             for name, measured in taken.items():
                 console.print(f"  {name}: {measured[-1].ours:,.0f}/s, without {measured[-1].other:,.0f}")
     settings = {"messages": MESSAGES, "events": EVENTS, "processes": whole.processes}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench import as_text
-from benchmarks.figures import Figure, Measured, Round, in_turns
+from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.machine import commit
 
 RATIO = Figure("R", "ours ÷ other", 0.5, 1.0)
@@ -18,21 +18,24 @@ def measured(figure: Figure, *values: float) -> Measured:
     return Measured(figure, [Round(value, value) for value in values])
 
 
-async def test_who_is_first_changes_with_each_round() -> None:
-    order: list[str] = []
+@pytest.mark.parametrize(
+    ("others", "order"),
+    [([4.0], [4.0, 3.0, 3.0, 4.0, 4.0, 3.0]), ([4.0, 6.0], [6.0, 4.0, 3.0, 3.0, 4.0, 6.0, 6.0, 4.0, 3.0])],
+)
+async def test_the_order_is_turned_round_with_each_round(others: list[float], order: list[float]) -> None:
+    ran: list[float] = []
 
-    async def ours() -> float:
-        order.append("ours")
-        return 3.0
+    def side(rate: float) -> Rate:
+        async def measure() -> float:
+            ran.append(rate)
+            return rate
 
-    async def other() -> float:
-        order.append("other")
-        return 4.0
+        return measure
 
-    rounds = [await in_turns(number, ours, other) for number in range(3)]
+    rounds = [await in_turns(number, side(3.0), *map(side, others)) for number in range(3)]
 
-    assert order == ["other", "ours", "ours", "other", "other", "ours"]
-    assert rounds == [Round(0.75, 3.0, 4.0)] * 3
+    assert ran == order
+    assert rounds == [[Round(3.0 / other, 3.0, other) for other in others]] * 3
 
 
 @pytest.mark.parametrize(
