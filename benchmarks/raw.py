@@ -25,7 +25,7 @@ from sluice_contracts.delivery import MessageSent
 from sluice_contracts.enrollment import ContactEnrolled
 from sluice_contracts.envelope import Envelope, encode
 
-from benchmarks.arena import admin_url, database, migrations_of
+from benchmarks.arena import BenchmarkFailed, admin_url, database, migrations_of
 from benchmarks.loops.process import heard, program
 from benchmarks.workload import FIRST_STEP, KNOW_CONTACTS, LANE, SECOND_AFTER_DAYS, SECOND_STEP
 
@@ -38,7 +38,7 @@ LOOPS: Final = 2
 START_LOCK: Final = 8_315
 """Held until the loops are to begin."""
 DUE: Final = timedelta(minutes=1)
-"""So long have messages been due."""
+"""So long ago was the first message due; the others follow, each a microsecond after the one before, as ours."""
 SECOND_AFTER: Final = timedelta(days=SECOND_AFTER_DAYS)
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -48,10 +48,12 @@ _EMPTY_DELIVERY: Final = "truncate delivery.pending, delivery.message, delivery.
 _FILL_PENDING: Final = """
 insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane,
     due_active, base_active)
-select enrollment_id, $3, contact_id, 1, 1, $4, $5, $6, $6 from unnest($1::uuid[], $2::text[])
-    as row (enrollment_id, contact_id)
+select enrollment_id, $3, contact_id, 1, 1, $4, $5, $6::timestamptz + n * interval '1 microsecond', $6
+from unnest($1::uuid[], $2::text[]) with ordinality as row (enrollment_id, contact_id, n)
 """
 
+# What became due before the last that this loop took ($4) is passed over, and none of it is left behind: a row that is
+# skipped for its lock is taken by the claim that holds it.
 _TAKEN: Final = """
 with picked as materialized (
     select ctid as row from pending
@@ -73,20 +75,20 @@ select enrollment_id::text, contact_id, attributes, addresses, due_active from t
 
 _FINISH: Final = """
 with sent as (
-    select enrollment_id, message_id, contact_id, key, event
-    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[])
-        as row (enrollment_id, message_id, contact_id, key, event)
+    select enrollment_id, message_id, contact_id, key, event, due_at
+    from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::timestamptz[])
+        as row (enrollment_id, message_id, contact_id, key, event, due_at)
 ), moved as (
-    update pending p set token = null, epoch = null, attempt = 0, ended = p.ended || p.step_id, step_id = $7,
-        base_active = clock_timestamp(), due_active = clock_timestamp() + $8
+    update pending p set token = null, epoch = null, attempt = 0, ended = p.ended || p.step_id, step_id = $8,
+        base_active = clock_timestamp(), due_active = clock_timestamp() + $9
     from sent where p.enrollment_id = sent.enrollment_id
 ), kept as (
     insert into message (message_id, enrollment_id, sequence_id, contact_id, step_id, version, channel, outcome,
         attempt, due_at, ended_at)
-    select message_id, enrollment_id, $6, contact_id, $9, 1, 'email', 'sent', 1, $10, clock_timestamp() from sent
+    select message_id, enrollment_id, $7, contact_id, $10, 1, 'email', 'sent', 1, due_at, clock_timestamp() from sent
 ), booked as (
     insert into books_delta (sequence_id, planned, pending, claimed, sent)
-    select $6, count(*), count(*), -count(*), count(*) from sent
+    select $7, count(*), count(*), -count(*), count(*) from sent
 )
 insert into outbox (lane, topic, key, value) select 1, 'delivery.events', key, event from sent
 """
@@ -126,7 +128,9 @@ async def imports(stack: Stack, ids: Sequence[str], *, knowing: bool = False) ->
             started = monotonic()
             await loops.start()
             await loops.end()
-            return len(ids) / (monotonic() - started)
+            seconds = monotonic() - started
+        await complete(conn, "enrollment", len(ids))
+        return len(ids) / seconds
 
 
 async def write_imports(conn: Conn, chunks: Iterable[Sequence[Prepared]], *, knowing: bool) -> None:
@@ -184,18 +188,31 @@ async def sends(stack: Stack, ids: Sequence[str], *, knowing: bool = False) -> f
     From the start to the last one booked, by the database's clock, as ours are measured.
     """
     async with database(stack, DATABASE, schema="delivery") as conn:
-        await conn.execute(_EMPTY_DELIVERY)
-        enrollment_ids = [derive("raw", one) for one in ids]
-        await conn.execute(_FILL_PENDING, enrollment_ids, ids, SEQUENCE, FIRST_STEP, LANE, utc_now() - DUE)
-        await conn.execute(KNOW_CONTACTS, ids)
-        await conn.execute("vacuum analyze pending, contact")
-        await conn.execute("checkpoint")
+        await fill_sends(conn, ids)
         async with _loops(stack, conn, "send", ids, knowing=knowing) as loops:
             started: datetime = await conn.fetchval("select clock_timestamp()")
             await loops.start()
             await loops.end()
+        await complete(conn, "message", len(ids))
         last: datetime = await conn.fetchval("select max(ended_at) from message")
         return len(ids) / (last - started).total_seconds()
+
+
+async def fill_sends(conn: Conn, ids: Sequence[str]) -> None:
+    """All of it due and not yet sent."""
+    await conn.execute(_EMPTY_DELIVERY)
+    enrollment_ids = [derive("raw", one) for one in ids]
+    await conn.execute(_FILL_PENDING, enrollment_ids, ids, SEQUENCE, FIRST_STEP, LANE, utc_now() - DUE)
+    await conn.execute(KNOW_CONTACTS, ids)
+    await conn.execute("vacuum analyze pending, contact")
+    await conn.execute("checkpoint")
+
+
+async def complete(conn: Conn, table: str, wanted: int) -> None:
+    """BenchmarkFailed where the loops have not written one row for each enrollment."""
+    [found] = await conn.fetch(f"select count(*), count(distinct enrollment_id) from {table}")
+    if tuple(found) != (wanted, wanted):
+        raise BenchmarkFailed(f"{table}: {found[0]:,} rows of {found[1]:,} enrollments, not one of each of {wanted:,}")
 
 
 async def write_sends(conn: Conn) -> None:
@@ -205,7 +222,7 @@ async def write_sends(conn: Conn) -> None:
     while taken := await claim.fetch(SEQUENCE, LANE, SENDS_PER_BATCH, since):
         since = max(row["due_active"] for row in taken)
         columns = zip(*[_sent(row) for row in taken], strict=True)
-        await finish.fetch(*columns, SEQUENCE, SECOND_STEP, SECOND_AFTER, FIRST_STEP, since)
+        await finish.fetch(*columns, SEQUENCE, SECOND_STEP, SECOND_AFTER, FIRST_STEP)
 
 
 async def write_sends_knowing(conn: Conn, rows: Sequence[Prepared]) -> None:
@@ -222,16 +239,16 @@ async def write_sends_knowing(conn: Conn, rows: Sequence[Prepared]) -> None:
             [row.contact_id for row in found],
             [row.key for row in found],
             [row.sent for row in found],
+            [row["due_active"] for row in taken],
             SEQUENCE,
             SECOND_STEP,
             SECOND_AFTER,
             FIRST_STEP,
-            since,
         )
 
 
 def _sent(taken: Record) -> tuple[Any, ...]:
-    """What is written of one message: enrollment, message, contact, and the event with its key."""
+    """What is written of one message: enrollment, message, contact, the event with its key, and when it was due."""
     enrollment_id, contact_id, attributes, addresses, due = taken
     contact, to = orjson.loads(attributes), orjson.loads(addresses)["email"]
     name = contact["first_name"]
@@ -261,7 +278,8 @@ def _sent(taken: Record) -> tuple[Any, ...]:
             "sent_at": now,
         },
     }
-    return enrollment_id, message_id, contact_id, contact_id.encode(), orjson.dumps(event, option=orjson.OPT_UTC_Z)
+    said = orjson.dumps(event, option=orjson.OPT_UTC_Z)
+    return enrollment_id, message_id, contact_id, contact_id.encode(), said, due
 
 
 def _nowhere(to: str, subject: str, text: str) -> None:
