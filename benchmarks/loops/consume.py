@@ -1,9 +1,13 @@
-"""`getmany`, the same decoding, the same rows in one statement per batch, and the offsets committed behind it."""
+"""`getmany`, the same decoding, and the same rows in one statement a batch, each event at least once.
+
+A batch is decoded while the one before is written, and commits by itself. The offsets of what is written are committed
+behind it, one commit at a time, while all else goes on.
+"""
 
 import asyncio
 
 import asyncpg
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from sluice_contracts.delivery import MessageSent
 from sluice_contracts.envelope import decode
 
@@ -11,6 +15,9 @@ from benchmarks.loops.process import told
 from benchmarks.ratios.rows import INSERT
 
 RECORDS_MAX = 500
+
+Columns = tuple[list[str], list[str], list[str], list[str]]
+Offsets = dict[TopicPartition, int]
 
 
 async def main() -> None:
@@ -25,21 +32,42 @@ async def main() -> None:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
     )
-    await consumer.start()
-    while True:
-        found = await consumer.getmany(timeout_ms=250, max_records=RECORDS_MAX)
-        envelopes = [decode(record.value, record.headers) for records in found.values() for record in records]
-        if not envelopes:
-            continue
-        sent = [MessageSent.from_dict(envelope.data) for envelope in envelopes]
-        async with conn.transaction():
-            await insert.fetch(
+    decoded = asyncio.Queue[tuple[Columns, Offsets]](maxsize=1)
+    written: Offsets = {}
+    moved = asyncio.Event()
+
+    async def read() -> None:
+        while True:
+            found = await consumer.getmany(timeout_ms=250, max_records=RECORDS_MAX)
+            envelopes = [decode(record.value, record.headers) for records in found.values() for record in records]
+            if not envelopes:
+                continue
+            sent = [MessageSent.from_dict(envelope.data) for envelope in envelopes]
+            columns = (
                 [envelope.id for envelope in envelopes],
                 [one.contact_id for one in sent],
                 [one.sequence_id for one in sent],
                 [one.step_id for one in sent],
             )
-        await consumer.commit()
+            await decoded.put((columns, {place: records[-1].offset + 1 for place, records in found.items()}))
+
+    async def write() -> None:
+        while True:
+            columns, offsets = await decoded.get()
+            await insert.fetch(*columns)
+            written.update(offsets)
+            moved.set()
+
+    async def commit() -> None:
+        while True:
+            await moved.wait()
+            moved.clear()
+            await consumer.commit(dict(written))
+
+    await consumer.start()
+    async with asyncio.TaskGroup() as group:
+        for work in (read, write, commit):
+            group.create_task(work())
 
 
 if __name__ == "__main__":
