@@ -15,7 +15,7 @@ from rich.console import Console
 from sluice import Sluice
 
 from benchmarks import filling, workload
-from benchmarks.arena import database, scale, until
+from benchmarks.arena import BenchmarkFailed, database, scale, until
 from benchmarks.figures import Figure, Measured, Round
 from benchmarks.loops.process import heard, program
 
@@ -109,9 +109,18 @@ async def _pause(sluice: Sluice, conn: Conn, session: ClientSession, url: str) -
     assert state is not None
     assert state.receipts is not None
     assert state.paused_at is not None
-    halted_at = state.receipts.halted_at
+    await sleep(SEND_SECONDS)  # a send that the receipt should have waited for is answered by now
     async with session.get(url) as answer:
         last = datetime.fromtimestamp(float(await answer.text()), UTC)
     await sluice.resume(SEQUENCE, wait="resumed")
-    begin = max(last, state.paused_at)
-    return max(halted_at - begin, timedelta()) / timedelta(milliseconds=1)
+    return waited(state.receipts.halted_at, max(last, state.paused_at))
+
+
+def waited(halted_at: datetime, begin: datetime) -> float:
+    """Milliseconds from the later of pause and last answer to the receipt; BenchmarkFailed where that is before it.
+
+    The database, which says when it was paused and halted, and the receiver read the clock of the same machine.
+    """
+    if halted_at < begin:
+        raise BenchmarkFailed(f"a receipt is not true: halted at {halted_at}, paused or answered at {begin}")
+    return (halted_at - begin) / timedelta(milliseconds=1)
