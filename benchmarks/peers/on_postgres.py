@@ -38,6 +38,7 @@ class Queue:
         await processes.fill([*argv, "fill"], env, messages)
         async with database(stack, DATABASE) as conn:
             await conn.execute("vacuum analyze")
+            await conn.execute("checkpoint")
             work = [*argv, "work", orjson.dumps(settings).decode()]
             async with processes.ready(work, env, settings["processes"]) as running:
                 began: datetime = await conn.fetchval("select clock_timestamp()")
@@ -70,6 +71,7 @@ PGQUEUER: Final = Peer(
         {"processes": 2, "managers": 1, "batch": 100},
         {"processes": 2, "managers": 2, "batch": 100},
         {"processes": 2, "managers": 5, "batch": 100},
+        {"processes": 2, "managers": 10, "batch": 100},
     ),
     measure=Queue(
         _python("with_pgqueuer.py"),
@@ -87,6 +89,7 @@ PROCRASTINATE: Final = Peer(
         {"processes": 2, "concurrency": 1, "connections": 2},
         {"processes": 2, "concurrency": 30, "connections": 10},
         {"processes": 2, "concurrency": 100, "connections": 20},
+        {"processes": 2, "concurrency": 300, "connections": 20},
     ),
     measure=Queue(
         _python("with_procrastinate.py"),
@@ -103,6 +106,7 @@ RIVER: Final = Peer(
         {"processes": 2, "workers": 1_000, "cooldown_ms": 1, "connections": 10},
         {"processes": 2, "workers": 100, "cooldown_ms": 1, "connections": 10},
         {"processes": 2, "workers": 5_000, "cooldown_ms": 1, "connections": 10},
+        {"processes": 2, "workers": 10_000, "cooldown_ms": 1, "connections": 10},
         {"processes": 2, "workers": 1_000, "cooldown_ms": 100, "connections": 10},
         {"processes": 1, "workers": 1_000, "cooldown_ms": 1, "connections": 10},
         {"processes": 1, "workers": 5_000, "cooldown_ms": 1, "connections": 10},

@@ -79,6 +79,7 @@ CELERY: Final = Peer(
         {"processes": 2, "pool": "prefork", "concurrency": 2, "appendfsync": "always"},
         {"processes": 1, "pool": "prefork", "concurrency": 2, "appendfsync": "always"},
         {"processes": 2, "pool": "threads", "concurrency": 10, "appendfsync": "always"},
+        {"processes": 2, "pool": "threads", "concurrency": 30, "appendfsync": "always"},
         {"processes": 2, "pool": "solo", "concurrency": 1, "appendfsync": "always"},
     ),
     measure=measure,
