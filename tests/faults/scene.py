@@ -158,7 +158,7 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             found = (*history.run.found, *playing.found)
             history = replace(history, run=replace(history.run, found=found))
     if not scene.may_fall:
-        _assert_it_shows(scene, history)
+        assert_it_shows(scene, history)
     verdict = await asyncio.to_thread(judge, history)
     late = await asyncio.to_thread(lambda: residue(Facts(history)))
     outcome = Outcome(scene, seed, monotonic() - started, history, verdict, left, late, list(stage.told))
@@ -167,7 +167,8 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
     return outcome
 
 
-def _assert_it_shows(scene: Scene, history: History) -> None:
+def assert_it_shows(scene: Scene, history: History) -> None:
+    """AssertionError where hardly anything came, or the fault has not taken hold as far as the sink can tell."""
     came = sum(arrival.accepted for arrival in history.arrivals)
     assert came >= ARRIVALS_MIN, f"only {came} messages came: nothing is shown"
     outcomes = {arrival.outcome for arrival in history.arrivals}

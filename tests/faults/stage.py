@@ -113,12 +113,12 @@ class Stage:
         """
         since, began = utc_now(), monotonic()
         await sleep(seconds)
-        while not (due := await until()) and monotonic() - began < FROZEN_SECONDS_MAX:
+        while not (done := await until()) and monotonic() - began < FROZEN_SECONDS_MAX:
             await sleep(0.1)
         process = ProcessId.of(struck.pid)
         if process is not None:
             self._thaw(name, process, since, struck)
-        if not due:
+        if not done:
             raise TimeoutError(f"what {name} was to be frozen for has not come within {FROZEN_SECONDS_MAX:.0f} s")
 
     def _thaw(self, name: str, process: ProcessId, since: datetime, struck: Struck | None = None) -> None:

@@ -126,7 +126,7 @@ async def cancelled(play: Play) -> None:
             await sleep(LOOK_SECONDS)
         count += hit
         await sleep(0.3)
-    play.stage.told.append(f"{count} statements cancelled")
+    play.stage.told.append(f"{count} backends told to cancel")
 
 
 async def disk_full(play: Play) -> None:

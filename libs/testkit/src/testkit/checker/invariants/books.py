@@ -11,8 +11,7 @@ from typing import Any, Final
 from testkit.checker.facts import Facts
 from testkit.checker.violation import Violation
 
-ENDED: Final = ("sent", "failed", "expired", "unknown")
-PLACES: Final = ("pending", "claimed", "dropped", *ENDED)
+PLACES: Final = ("pending", "claimed", "sent", "failed", "dropped", "expired", "unknown")
 
 
 def books_are_right(facts: Facts) -> Iterator[Violation]:

@@ -1,0 +1,32 @@
+"""A scene that shows nothing does not hold."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from testkit.checker.history import Arrival, History, Run
+
+from tests.faults.scene import ARRIVALS_MIN, Scene, assert_it_shows
+from tests.faults.scenes.sinks import SCENES
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CAME = Arrival(NOON, "webhook", "m", True, "accepted", "c")
+HANGS: Scene = next(one for one in SCENES if one.name == "sink-hangs")
+
+
+def history(*arrivals: Arrival) -> History:
+    return History(Run("scene", 1, NOON, NOON), arrivals=arrivals)
+
+
+def test_what_came_and_met_the_fault_shows_something() -> None:
+    assert_it_shows(HANGS, history(*[CAME] * ARRIVALS_MIN, replace(CAME, accepted=False, outcome="hung")))
+
+
+def test_a_scene_in_which_hardly_anything_comes_shows_nothing() -> None:
+    with pytest.raises(AssertionError, match="nothing is shown"):
+        assert_it_shows(replace(HANGS, shows=""), history(*[CAME] * (ARRIVALS_MIN - 1)))
+
+
+def test_a_scene_whose_sink_did_not_do_what_it_was_told_shows_nothing() -> None:
+    with pytest.raises(AssertionError, match="no arrival was hung"):
+        assert_it_shows(HANGS, history(*[CAME] * ARRIVALS_MIN))
