@@ -6,6 +6,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from messaging import Batch, Decision, Routes, Tx
 from messaging.pipeline import Pipeline
+from messaging.routes import WEIGHT_MAX
 from sluice_contracts import topics
 from sluice_contracts.sequences import PauseSequence, ResumeSequence
 
@@ -42,6 +43,24 @@ async def test_the_kth_record_of_every_key_is_handled_before_the_next_of_any(ben
 
     assert [sorted(name for _, name in call) for call in diary.calls] == [["a1", "c1"], ["b1"], ["a2", "b2"], ["a3"]]
     assert positions == {0: 6}
+
+
+async def test_more_records_than_a_transaction_takes_are_handled_in_order_and_in_bounded_transactions(
+    bench: Bench,
+) -> None:
+    diary = Diary()
+    count = 2 * WEIGHT_MAX + 300
+    records = []
+    for offset in range(count):
+        topic, key, value, headers = command(f"k{offset}", f"{offset:04}", "PauseSequence.v1")
+        records.append(ConsumerRecord(topic, 0, offset, 0, 0, key, value, None, 1, 1, headers))
+    positions = {0: 0}
+    await bench.owner.execute("update consumer_offset set next_offset = 0 where topic = $1", topics.SEQUENCES_COMMANDS)
+    await Pipeline(NAME, NAME, bench.pool).handle(diary.routes.topics[topics.SEQUENCES_COMMANDS], records, positions)
+
+    assert [name for call in diary.calls for _, name in call] == [f"{offset:04}" for offset in range(count)]
+    assert [len(call) for call in diary.calls] == [WEIGHT_MAX, WEIGHT_MAX, 300]
+    assert positions == {0: count}
 
 
 async def test_records_of_a_key_have_their_effects_in_the_order_in_which_they_came(bench: Bench) -> None:

@@ -43,12 +43,8 @@ class Inbound:
     guilty: bool = False
     """A handler failed on it: a command that did is answered."""
     tries: int = 0
-
-    @property
-    def identity(self) -> str:
-        """The record's (source, id), as one id; only where there is a cause."""
-        assert self.cause is not None
-        return identity(self.cause)
+    identity: str = ""
+    """The record's (source, id), as one id; only where there is a cause."""
 
 
 def read(record: Record, models: dict[str, type[Contract]], *, known: frozenset[str], fenced: bool = False) -> Inbound:
@@ -70,6 +66,7 @@ def read(record: Record, models: dict[str, type[Contract]], *, known: frozenset[
         inbound.broken = error.reason
         return inbound
     inbound.cause = _cause(envelope)
+    inbound.identity = identity(inbound.cause)
     inbound.data = envelope.data
     unheard = fenced and record.topic not in topics.COMMAND_TOPICS
     if unheard and envelope.type not in models and envelope.type not in known:

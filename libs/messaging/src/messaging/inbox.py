@@ -10,7 +10,11 @@ from messaging.ids import derive
 from messaging.model import Cause
 
 _REMEMBER: Final = """
-insert into inbox (message) select unnest($1::uuid[]) on conflict (message) do nothing returning message::text
+with new as (
+    insert into inbox (message) select unnest($1::uuid[]) on conflict (message) do nothing returning message
+)
+select given.message::text from unnest($1::uuid[]) as given (message)
+where not exists (select from new where new.message = given.message)
 """
 
 _SEEN: Final = "select message::text, answer, adopted from inbox where message = any($1::uuid[])"
@@ -46,7 +50,7 @@ def identity(cause: Cause) -> str:
 
 
 async def remember(conn: Conn, messages: Sequence[str]) -> set[str]:
-    """Mark messages as handled by this transaction; those that are new come back."""
+    """Mark messages, no two the same, as handled by this transaction; those that were handled before come back."""
     return {row[0] for row in await conn.fetch(_REMEMBER, messages)}
 
 

@@ -1,10 +1,12 @@
 """A batch of records becomes one transaction; a guilty record is split off, an outage is waited out."""
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final
 
 import asyncpg
@@ -26,6 +28,7 @@ from messaging.tx import Tx
 log = structlog.get_logger()
 
 HANDLED: Final = Metric("sluice_messages_handled", "Records by what became of them.", ["topic", "type", "outcome"])
+WEIGHT_OF_A_TURN: Final = 25
 TIMEOUTS_BEFORE_BLAME: Final = 5
 OPEN_SECONDS_WAIT: Final = 2.0
 OPEN_POLL_SECONDS: Final = 0.1
@@ -104,13 +107,14 @@ class Pipeline:
         Raises OffsetsMoved where another owner has moved on.
         """
         fresh = [r for r in records if r.offset >= positions.get(r.partition, r.offset + 1)]
-        fresh.sort(key=lambda r: (r.partition, r.offset))
-        fenced = routes.fence is not None
-        inbound = [read(record, routes.models, known=routes.known, fenced=fenced) for record in fresh]
+        fresh.sort(key=attrgetter("partition", "offset"))
         # A rebalance amid the batch takes entries out of `positions`, or puts newer ones in. What this batch started
         # from stays what it is compared with, or a late retry would move a partition to where it has no business.
         walk = _Walk(positions, {record.partition: positions[record.partition] for record in fresh})
-        for part in _bounded(inbound, routes):
+        parts = _parts(fresh, routes)
+        reading = asyncio.ensure_future(anext(parts, None))
+        while (part := await reading) is not None:
+            reading = asyncio.ensure_future(anext(parts, None))  # while the database writes this one
             await self._settle(routes, part, walk)
 
     async def _settle(self, routes: TopicRoutes, part: Sequence[Inbound], walk: _Walk) -> None:
@@ -208,9 +212,12 @@ class Pipeline:
         """Those never handled before (the first of equal ones), and the repeated commands."""
         if not routes.inbox:
             return list(part), []
-        known = [i for i in part if i.guilty or (i.broken is None and (i.message or i.refused) is not None)]
-        if not routes.commands:
-            known = [i for i in known if not i.guilty]
+        known = [
+            one
+            for one in part
+            if (one.broken is None and (one.message is not None or one.refused is not None))
+            or (one.guilty and routes.commands)
+        ]
         first: dict[str, Inbound] = {}
         for inbound in known:
             first.setdefault(inbound.identity, inbound)
@@ -221,8 +228,10 @@ class Pipeline:
             undone = await self._undone(tx, routes, first, seen)
             fresh = {id(i) for identity, i in first.items() if identity not in seen or identity in undone}
         else:
-            new = await inbox.remember(tx.conn, list(first))
-            fresh = {id(inbound) for identity, inbound in first.items() if identity in new}
+            repeated = await inbox.remember(tx.conn, list(first))
+            if not repeated and len(first) == len(known):  # as most often
+                return list(part), []
+            fresh = {id(inbound) for identity, inbound in first.items() if identity not in repeated}
         old = [inbound for inbound in known if id(inbound) not in fresh]
         gone = {id(inbound) for inbound in old}
         return [i for i in part if id(i) not in gone], old if routes.commands else []
@@ -331,17 +340,23 @@ def fence_of(inbound: Inbound) -> Fence:
     )
 
 
-def _bounded(inbound: Sequence[Inbound], routes: TopicRoutes) -> Iterator[Sequence[Inbound]]:
-    """Cut into transactions of at most WEIGHT_MAX, in order."""
+async def _parts(records: Sequence[Record], routes: TopicRoutes) -> AsyncIterator[list[Inbound]]:
+    """Read records, cut into transactions of at most WEIGHT_MAX, in order; who writes meanwhile has turns."""
+    fenced = routes.fence is not None
     part: list[Inbound] = []
-    weight = 0
-    for one in inbound:
+    weight = read_in_turn = 0
+    for record in records:
+        one = read(record, routes.models, known=routes.known, fenced=fenced)
         heavy = _weight(one, routes)
         if part and weight + heavy > WEIGHT_MAX:
             yield part
             part, weight = [], 0
         part.append(one)
         weight += heavy
+        read_in_turn += heavy
+        if read_in_turn >= WEIGHT_OF_A_TURN:
+            read_in_turn = 0
+            await sleep(0)
     if part:
         yield part
 
