@@ -24,7 +24,9 @@ from messaging.routes import TopicRoutes
 
 log = structlog.get_logger()
 
-POLL_RECORDS_MAX: Final = 2_000
+POLL_RECORDS_MAX: Final = 4_000
+POLL_HEAVY_RECORDS_MAX: Final = 500
+"""Where records weigh, a poll may become as many transactions, and a stop waits for its end, as Kafka does (300 s)."""
 WATCH_SECONDS: Final = 2.0
 CONFIRM_SECONDS: Final = 2.0
 POLL_FRESH_MILLISECONDS_MAX: Final = 1_500
@@ -62,7 +64,7 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_MILLISECONDS_MAX,
             heartbeat_interval_ms=SESSION_MILLISECONDS_MAX // 4,
-            max_records=POLL_RECORDS_MAX,
+            max_records=POLL_HEAVY_RECORDS_MAX if routes.weigh else POLL_RECORDS_MAX,
             batch_timeout_ms=REST_MILLISECONDS,
             fetch_max_wait_ms=FETCH_WAIT_MILLISECONDS,
             partition_assignment_strategy=(StickyPartitionAssignor,),

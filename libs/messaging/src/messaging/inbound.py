@@ -11,7 +11,6 @@ from sluice_contracts.base import Message as Contract
 from sluice_contracts.definition import faults_of
 from sluice_contracts.envelope import Envelope, InvalidEnvelope, actor_of, decode
 
-from messaging.inbox import identity
 from messaging.model import Cause, Message, Refused, Tombstone
 
 KEY_LENGTH_MAX = 256
@@ -44,7 +43,7 @@ class Inbound:
     """A handler failed on it: a command that did is answered."""
     tries: int = 0
     identity: str = ""
-    """The record's (source, id), as one id; only where there is a cause."""
+    """The record's (source, id), as one id; only where there is a cause, on topics with an inbox."""
 
 
 def read(record: Record, models: dict[str, type[Contract]], *, known: frozenset[str], fenced: bool = False) -> Inbound:
@@ -66,8 +65,7 @@ def read(record: Record, models: dict[str, type[Contract]], *, known: frozenset[
         inbound.broken = error.reason
         return inbound
     inbound.cause = _cause(envelope)
-    inbound.identity = identity(inbound.cause)
-    inbound.data = envelope.data
+    inbound.data = envelope.data if fenced else None
     unheard = fenced and record.topic not in topics.COMMAND_TOPICS
     if unheard and envelope.type not in models and envelope.type not in known:
         inbound.broken = "type: unknown"

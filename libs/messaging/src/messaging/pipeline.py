@@ -28,7 +28,8 @@ from messaging.tx import Tx
 log = structlog.get_logger()
 
 HANDLED: Final = Metric("sluice_messages_handled", "Records by what became of them.", ["topic", "type", "outcome"])
-WEIGHT_OF_A_TURN: Final = 25
+READING_TURN_SECONDS: Final = 0.0002
+"""So long is read at a time: then whoever writes has a turn."""
 TIMEOUTS_BEFORE_BLAME: Final = 5
 OPEN_SECONDS_WAIT: Final = 2.0
 OPEN_POLL_SECONDS: Final = 0.1
@@ -45,7 +46,7 @@ class NotAnswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """A batch's way along its partitions: `at` is where it stands, `positions` is what the reader goes by."""
+    """A poll's way along its partitions: `at` is where it stands, `positions` is what the reader goes by."""
 
     positions: dict[int, int]
     at: dict[int, int]
@@ -108,14 +109,17 @@ class Pipeline:
         """
         fresh = [r for r in records if r.offset >= positions.get(r.partition, r.offset + 1)]
         fresh.sort(key=attrgetter("partition", "offset"))
-        # A rebalance amid the batch takes entries out of `positions`, or puts newer ones in. What this batch started
-        # from stays what it is compared with, or a late retry would move a partition to where it has no business.
+        # A rebalance meanwhile takes entries out of `positions`, or puts newer ones in. What this poll started from
+        # stays what it is compared with, or a late retry would move a partition to where it has no business.
         walk = _Walk(positions, {record.partition: positions[record.partition] for record in fresh})
         parts = _parts(fresh, routes)
         reading = asyncio.ensure_future(anext(parts, None))
-        while (part := await reading) is not None:
-            reading = asyncio.ensure_future(anext(parts, None))  # while the database writes this one
-            await self._settle(routes, part, walk)
+        try:
+            while (part := await reading) is not None:
+                reading = asyncio.ensure_future(anext(parts, None))  # while the database writes this one
+                await self._settle(routes, part, walk)
+        finally:
+            reading.cancel()
 
     async def _settle(self, routes: TopicRoutes, part: Sequence[Inbound], walk: _Walk) -> None:
         """Handle a part; where it fails for a reason in the data, halve it until the guilty record stands alone."""
@@ -341,22 +345,24 @@ def fence_of(inbound: Inbound) -> Fence:
 
 
 async def _parts(records: Sequence[Record], routes: TopicRoutes) -> AsyncIterator[list[Inbound]]:
-    """Read records, cut into transactions of at most WEIGHT_MAX, in order; who writes meanwhile has turns."""
+    """Read records, in order, cut into transactions of at most WEIGHT_MAX."""
     fenced = routes.fence is not None
     part: list[Inbound] = []
-    weight = read_in_turn = 0
+    weight = 0
+    turn = monotonic()
     for record in records:
         one = read(record, routes.models, known=routes.known, fenced=fenced)
+        if routes.inbox and one.cause is not None:
+            one.identity = inbox.identity(one.cause)
         heavy = _weight(one, routes)
         if part and weight + heavy > WEIGHT_MAX:
             yield part
             part, weight = [], 0
         part.append(one)
         weight += heavy
-        read_in_turn += heavy
-        if read_in_turn >= WEIGHT_OF_A_TURN:
-            read_in_turn = 0
+        if monotonic() - turn > READING_TURN_SECONDS:
             await sleep(0)
+            turn = monotonic()
     if part:
         yield part
 
