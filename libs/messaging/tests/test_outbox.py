@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from chassis.clock import monotonic
 from chassis.health import Health
-from messaging import Cause, derive, outbox
+from messaging import Cause, derive, outbox, relay
 from messaging.outbox import BULK, URGENT, Outgoing
 from messaging.relay import Relay
 from prometheus_client import CollectorRegistry
@@ -77,6 +77,35 @@ async def test_a_lower_number_that_commits_later_is_published_all_the_same(bench
     assert {record.key for record in found} == {b"fast", b"slow"}
 
 
+def test_in_a_full_lane_reading_begins_at_the_lowest_number_again_in_its_share_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(relay, "monotonic", lambda: now)
+    place = relay._Place()
+
+    def look(seconds: float) -> int:
+        nonlocal now
+        with place.looking() as after:
+            now += seconds
+        place.after = 7
+        return after
+
+    assert look(0.01) == 0
+    now += 0.9
+    assert look(0.01) == 7
+    now += 0.1
+    assert look(0.2) == 0
+    now += 3.9
+    assert look(0.01) == 7
+    now += 0.1
+    assert look(60) == 0
+    now += 9.9
+    assert look(0.01) == 7
+    now += 0.1
+    assert look(0.01) == 0
+
+
 async def test_a_backlog_of_bulk_keeps_no_urgent_record_waiting(bench: Bench) -> None:
     rows = [Outgoing(topics.DELIVERY_EVENTS, b"k%d" % n, b"x" * 400) for n in range(1_000)]
     for _ in range(60):
@@ -101,8 +130,8 @@ async def test_large_rows_are_published_a_few_at_a_time(bench: Bench) -> None:
     large = [Outgoing(topics.DELIVERY_EVENTS, b"k", b"%02d" % n + b"x" * 900 * 1024) for n in range(30)]
     await write(bench, *large)
     async with bench.pool.acquire() as conn:
-        some = await outbox.read(conn, BULK, limit=500, bytes_max=4 * 900 * 1024)
-        one = await outbox.read(conn, BULK, limit=500, bytes_max=1)
+        some = await outbox.read(conn, BULK, after=0, limit=500, bytes_max=4 * 900 * 1024)
+        one = await outbox.read(conn, BULK, after=0, limit=500, bytes_max=1)
     async with bench.service(commands_only(Recorder())):
         found = await bench.read(topics.DELIVERY_EVENTS, 30)
 
