@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from chassis.clock import monotonic
 from chassis.health import Health
-from messaging import Cause, derive, outbox, relay
+from messaging import Cause, derive, outbox
 from messaging.outbox import BULK, URGENT, Outgoing
 from messaging.relay import Relay
 from prometheus_client import CollectorRegistry
@@ -77,33 +77,31 @@ async def test_a_lower_number_that_commits_later_is_published_all_the_same(bench
     assert {record.key for record in found} == {b"fast", b"slow"}
 
 
-def test_in_a_full_lane_reading_begins_at_the_lowest_number_again_in_its_share_of_the_time(
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_record_that_commits_late_is_not_passed_by_the_next_one_of_its_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = 100.0
-    monkeypatch.setattr(relay, "monotonic", lambda: now)
-    place = relay._Place()
+    slow = await asyncpg.connect(bench.servers.urls[NAME], server_settings={"search_path": NAME})
+    transaction = slow.transaction()
+    await transaction.start()
+    await outbox.write(slow, [bulk(1, key="slow")])
+    await write(bench, *(bulk(n, key=f"k{n}") for n in range(5_000)))
+    read, reads = outbox.read, 0
 
-    def look(seconds: float) -> int:
-        nonlocal now
-        with place.looking() as after:
-            now += seconds
-        place.after = 7
-        return after
+    async def meanwhile(conn: Any, lane: int, **bounds: Any) -> Any:
+        nonlocal reads
+        if lane == BULK:
+            reads += 1
+            if reads == 2:
+                await transaction.commit()
+                await write(bench, bulk(2, key="slow"))
+        return await read(conn, lane, **bounds)
 
-    assert look(0.01) == 0
-    now += 0.9
-    assert look(0.01) == 7
-    now += 0.1
-    assert look(0.2) == 0
-    now += 3.9
-    assert look(0.01) == 7
-    now += 0.1
-    assert look(60) == 0
-    now += 9.9
-    assert look(0.01) == 7
-    now += 0.1
-    assert look(0.01) == 0
+    monkeypatch.setattr("messaging.outbox.read", meanwhile)
+    async with bench.service(commands_only(Recorder())):
+        found = await bench.read(topics.DELIVERY_EVENTS, 5_002)
+    await slow.close()
+
+    assert [orjson.loads(record.value)["n"] for record in found if record.key == b"slow"] == [1, 2]
 
 
 async def test_a_backlog_of_bulk_keeps_no_urgent_record_waiting(bench: Bench) -> None:
@@ -130,8 +128,8 @@ async def test_large_rows_are_published_a_few_at_a_time(bench: Bench) -> None:
     large = [Outgoing(topics.DELIVERY_EVENTS, b"k", b"%02d" % n + b"x" * 900 * 1024) for n in range(30)]
     await write(bench, *large)
     async with bench.pool.acquire() as conn:
-        some = await outbox.read(conn, BULK, after=0, limit=500, bytes_max=4 * 900 * 1024)
-        one = await outbox.read(conn, BULK, after=0, limit=500, bytes_max=1)
+        some = await outbox.read(conn, BULK, limit=500, bytes_max=4 * 900 * 1024)
+        one = await outbox.read(conn, BULK, limit=500, bytes_max=1)
     async with bench.service(commands_only(Recorder())):
         found = await bench.read(topics.DELIVERY_EVENTS, 30)
 

@@ -80,10 +80,10 @@ select seq, topic, key, value, headers from (
     select seq, topic, key, value, headers, sum(size) over (order by seq) - size as before
     from (
         select seq, topic, key, value, headers, coalesce(octet_length(value), 0) as size
-        from outbox where lane = $1 and seq > $2 order by seq limit $3
+        from outbox where lane = $1 order by seq limit $2
     ) as oldest
 ) as measured
-where before < $4 order by seq
+where before < $3 order by seq
 """
 
 # With how far that is published, in one statement: what is published is known to be, or stands in the outbox.
@@ -114,10 +114,9 @@ async def write(conn: Conn, rows: Sequence[Outgoing]) -> None:
     )
 
 
-async def read(conn: Conn, lane: int, *, after: int, limit: int, bytes_max: int) -> list[Queued]:
-    """The oldest records of a lane behind `after` that are visible: at least one, and no more once `bytes_max` is
-    reached."""
-    return [Queued(*row) for row in await conn.fetch(_READ, lane, after, limit, bytes_max)]
+async def read(conn: Conn, lane: int, *, limit: int, bytes_max: int) -> list[Queued]:
+    """The oldest records of a lane that are visible: at least one, and no more once `bytes_max` is reached."""
+    return [Queued(*row) for row in await conn.fetch(_READ, lane, limit, bytes_max)]
 
 
 async def forget(conn: Conn, seqs: Sequence[int], upto: Mapping[tuple[str, int], int]) -> None:

@@ -1,8 +1,7 @@
 """Publishes the outbox: one owner per lane, in order, keyed and idempotent; a row goes when Kafka has it."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -32,36 +31,10 @@ BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 CLOSE_SECONDS_MAX: Final = 12.0
 LAST_SECONDS_MAX: Final = 5.0
 """How long a relay that is stopped goes on publishing; what is left then waits for the next owner."""
-AGAIN_SECONDS: Final = 1.0
-AGAIN_SECONDS_MAX: Final = 10.0
-"""In a full lane, what commits with a lower number than others waits so long at most."""
-AGAIN_SHARE_MAX: Final = 0.05
 LOCK_CLASS: Final = 0x51_00
 
 _LOCK: Final = "select pg_try_advisory_lock($1, hashtext(current_schema() || '.outbox.' || $2))"
 _SCHEMA: Final = "select current_schema()"
-
-
-class _Place:
-    """Where reading goes on: behind what was read last, for while somebody holds an old snapshot all that was published
-    is still in the way before it. Of what commits with a lower number than others it begins at the lowest now and then.
-    """
-
-    def __init__(self) -> None:
-        self.after = 0
-        self._again_at = 0.0
-
-    @contextmanager
-    def looking(self) -> Iterator[int]:
-        """The number to read behind; to begin again takes a share of the time."""
-        started = monotonic()
-        if started >= self._again_at:
-            self.after = 0
-        after = self.after
-        yield after
-        if after == 0:
-            ended = monotonic()
-            self._again_at = ended + min(max(AGAIN_SECONDS, (ended - started) / AGAIN_SHARE_MAX), AGAIN_SECONDS_MAX)
 
 
 class Relay:
@@ -132,7 +105,6 @@ class Relay:
     async def _publish(self, conn: Conn, producer: AIOKafkaProducer, stop: asyncio.Event) -> None:
         lane = LANES[self._lane]
         stopped: float | None = None
-        place = _Place()
         while True:
             self._health.beat(f"relay:{lane}", every_seconds_max=STALL_SECONDS_MAX)
             self._woken.clear()
@@ -140,19 +112,12 @@ class Relay:
                 stopped = stopped or monotonic()
                 if monotonic() - stopped > LAST_SECONDS_MAX:
                     return
-            with place.looking() as after:
-                rows = await outbox.read(
-                    conn, self._lane, after=after, limit=BATCH_MAX[self._lane], bytes_max=BATCH_BYTES_MAX
-                )
+            rows = await outbox.read(conn, self._lane, limit=BATCH_MAX[self._lane], bytes_max=BATCH_BYTES_MAX)
             if rows:
                 async with asyncio.timeout(ACKNOWLEDGE_SECONDS_MAX):
                     upto = await _send(producer, rows)
                 await outbox.forget(conn, [row.seq for row in rows], upto)
                 RELAYED.labels(lane).inc(len(rows))
-                # Where no more are there, or their bytes were too many, it begins at the lowest number.
-                place.after = rows[-1].seq if len(rows) == BATCH_MAX[self._lane] else 0
-            elif after:
-                place.after = 0
             elif stopped is not None:  # else it may have been said, and the stop asked, while this was read
                 return
             else:
