@@ -130,6 +130,14 @@ async def database(stack: Stack, name: str = "sluice", *, schema: str = "public"
         await conn.close()
 
 
+@asynccontextmanager
+async def old_snapshot(stack: Stack) -> AsyncIterator[None]:
+    """Somebody's transaction that sees everything as it was, so that nothing of it can be cleared away."""
+    async with database(stack) as holder, holder.transaction(isolation="repeatable_read"):
+        await holder.fetchval("select count(*) from pg_class")  # no table of ours: it would be locked for the filling
+        yield
+
+
 def admin_url(stack: Stack, name: str) -> str:
     """Where the superuser logs in to that database."""
     return urlunsplit(urlsplit(stack.addresses.postgres_admin_url)._replace(path=f"/{name}"))

@@ -13,13 +13,15 @@ from sluice import Sluice
 from sluice_contracts import topics
 
 from benchmarks import raw, workload
-from benchmarks.arena import BenchmarkFailed, database, until
+from benchmarks.arena import BenchmarkFailed, database, old_snapshot, until
 from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.loops.process import heard, program
 from benchmarks.ratios import rows
 
 EVENTS: Final = 200_000
 EVENTS_ONE_BY_ONE: Final = 5_000
+TIMES_HELD: Final = 3
+"""What an old snapshot costs grows with what was published since."""
 SECONDS_MAX: Final = 300.0
 PUBLISHED_TO: Final = topics.ENROLLMENT_EVENTS
 """By the relay and the raw producer: the topic that is read keeps each event once. It has as many partitions."""
@@ -27,6 +29,7 @@ FIGURES: Final = (
     Figure("R7", "consume + inbox + write ÷ raw getmany + same decode + same write", 0.5, 0.8),
     Figure("R8", "the same ÷ a usual FastStream handler of one message", 5, 20),
     Figure("R9", "relay ÷ raw producer", 0.25, 0.5),
+    Figure("R14b", "relay with an old snapshot held ÷ without", 0.9, 1.0),
 )
 
 _FILL: Final = f"""
@@ -66,7 +69,15 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
             )
             taken["R9"] += await in_turns(number, lambda: bench.relayed(prepared), bench.produced)
             console.print(f"  R9: {taken['R9'][-1].ours:,.0f} records/s, the producer {taken['R9'][-1].other:,.0f}")
-    settings = {"events": EVENTS, "one by one": EVENTS_ONE_BY_ONE}
+
+        async def held() -> float:
+            async with old_snapshot(stack):
+                return await bench.relayed(prepared, times=TIMES_HELD)
+
+        for number in range(rounds):
+            taken["R14b"] += await in_turns(number, held, lambda: bench.relayed(prepared, times=TIMES_HELD))
+            console.print(f"  R14b: {taken['R14b'][-1].ours:,.0f} records/s, without {taken['R14b'][-1].other:,.0f}")
+    settings = {"events": EVENTS, "one by one": EVENTS_ONE_BY_ONE, "of R14b": TIMES_HELD * EVENTS}
     return [Measured(figure, taken[figure.name], "events a second", settings) for figure in FIGURES]
 
 
@@ -103,17 +114,19 @@ class Bench:
         found = int(await self._conn.fetchval(rows.COUNT))
         return found / float(await self._conn.fetchval(rows.SECONDS))
 
-    async def relayed(self, prepared: list[raw.Prepared]) -> float:
-        """Records a second, from the wake-up to an outbox that is empty."""
+    async def relayed(self, prepared: list[raw.Prepared], *, times: int = 1) -> float:
+        """Records a second, from the wake-up to an outbox that is empty, of so many times what is prepared."""
         await self._conn.execute(rows.EMPTY)
         async with program("ours.relay", self.settings()):
             await self._fill(prepared[:1])
             await until("the relay is ready", self._published, seconds_max=SECONDS_MAX, poll_seconds=0.01)
-            await self._fill(prepared)
+            async with self._conn.transaction():
+                for _ in range(times):
+                    await self._fill(prepared)
             started = monotonic()
             await self._conn.execute("select pg_notify($1, '')", f"{rows.SCHEMA}.outbox")
             await until("all is published", self._published, seconds_max=SECONDS_MAX, poll_seconds=0.01)
-            return len(prepared) / (monotonic() - started)
+            return times * len(prepared) / (monotonic() - started)
 
     async def produced(self) -> float:
         """Records a second of the raw producer."""

@@ -15,7 +15,7 @@ from rich.console import Console
 from testkit.database import vouched
 
 from benchmarks import raw, workload
-from benchmarks.arena import BenchmarkFailed, admin_url, database, until
+from benchmarks.arena import BenchmarkFailed, admin_url, database, old_snapshot, until
 from benchmarks.figures import Figure, Measured, Round, in_turns, ratio
 from benchmarks.sending import WORK_SECONDS_MAX, Sending
 
@@ -63,15 +63,13 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         one, many = _sending(stack, conn, ("bench-1",)), _sending(stack, conn, _names(SEQUENCES))
         taken["R11b"] = []
         taken["R14"] = []
-        half = 0.0
         for number in range(rounds):
             taken["R11b"] += await in_turns(number, many.rate, one.rate)
-            half = (taken["R11b"][-1].other or 0.0) / 2
             console.print(f"  R11b: {taken['R11b'][-1].ours:,.0f}/s, of one {taken['R11b'][-1].other:,.0f}")
         long = Sending(stack, conn, workload.contact_ids(MESSAGES_LONG))
 
         async def held() -> float:
-            async with _old_snapshot(stack):
+            async with old_snapshot(stack):
                 return await _last_rate(long)
 
         async with _vacuumed_often(conn):
@@ -80,6 +78,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
                 console.print(f"  R14: {taken['R14'][-1].ours:,.0f}/s, without {taken['R14'][-1].other:,.0f}")
         taken["R18"], taken["R18b"] = [], []
         for _ in range(rounds):
+            half = await one.rate() / 2  # of now: the machine is not as fast in one minute as in another
             p95, p99 = await _lateness(one, half)
             taken["R18"].append(Round(p95, half))
             taken["R18b"].append(Round(p99, half))
@@ -146,14 +145,6 @@ async def _claim(conn: Conn) -> float:
         raise BenchmarkFailed(f"a claim got {len(rows)} messages, not {CLAIM}")
     await conn.execute(_TAKE_AWAY, [row.enrollment_id for row in rows])
     return seconds
-
-
-@asynccontextmanager
-async def _old_snapshot(stack: Stack) -> AsyncIterator[None]:
-    """Somebody's transaction that sees everything as it was, so that nothing of it can be cleared away."""
-    async with database(stack) as holder, holder.transaction(isolation="repeatable_read"):
-        await holder.fetchval("select count(*) from pg_class")  # no table of ours: it would be locked for the filling
-        yield
 
 
 @asynccontextmanager

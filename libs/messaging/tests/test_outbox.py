@@ -1,6 +1,7 @@
 """What is said in a transaction is published once it has committed: in order, once per id, bulk never before urgent."""
 
 import asyncio
+import random
 from contextlib import suppress
 from typing import Any
 
@@ -23,6 +24,8 @@ from libs.messaging.tests.bench import NAME, STATE, Bench, Recorder, command, co
 pytestmark = pytest.mark.stack
 
 CAUSE = Cause(source="test", id="cause", type="PauseSequence.v1")
+PATH = {"search_path": NAME}
+WALKED = "select sum(idx_tup_read)::bigint from pg_stat_user_indexes where relid = 'outbox'::regclass"
 OWNED = "select count(*) = 2 from pg_locks where locktype = 'advisory' and classid = 20736 and granted"
 LOCKED = "select pid from pg_locks where locktype = 'advisory' and classid = 20736 and granted"
 
@@ -63,7 +66,7 @@ async def test_the_order_of_each_key_is_the_order_in_which_it_was_said(bench: Be
 
 async def test_a_lower_number_that_commits_later_is_published_all_the_same(bench: Bench) -> None:
     async with bench.service(commands_only(Recorder())):
-        slow = await asyncpg.connect(bench.servers.urls[NAME], server_settings={"search_path": NAME})
+        slow = await asyncpg.connect(bench.servers.urls[NAME], server_settings=PATH)
         transaction = slow.transaction()
         await transaction.start()
         await outbox.write(slow, [bulk(1, key="slow")])
@@ -80,7 +83,7 @@ async def test_a_lower_number_that_commits_later_is_published_all_the_same(bench
 async def test_a_record_that_commits_late_is_not_passed_by_the_next_one_of_its_key(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = await asyncpg.connect(bench.servers.urls[NAME], server_settings={"search_path": NAME})
+    slow = await asyncpg.connect(bench.servers.urls[NAME], server_settings=PATH)
     transaction = slow.transaction()
     await transaction.start()
     await outbox.write(slow, [bulk(1, key="slow")])
@@ -102,6 +105,60 @@ async def test_a_record_that_commits_late_is_not_passed_by_the_next_one_of_its_k
     await slow.close()
 
     assert [orjson.loads(record.value)["n"] for record in found if record.key == b"slow"] == [1, 2]
+
+
+async def test_the_order_of_each_key_is_kept_while_transactions_of_every_length_come_and_go(bench: Bench) -> None:
+    said: dict[int, list[int]] = {key: [] for key in range(6)}
+    owner = await asyncpg.create_pool(bench.servers.urls[NAME], min_size=8, max_size=8, server_settings=PATH)
+
+    async def writer(number: int) -> None:
+        chance = random.Random(number)
+        for _ in range(80):
+            key = chance.randrange(len(said))
+            async with owner.acquire() as conn:
+                transaction = conn.transaction()
+                await transaction.start()
+                await conn.execute("select pg_advisory_xact_lock(77, $1)", key)  # as a key's writers hold a lock
+                await outbox.write(conn, [bulk(len(said[key]), key=f"k{key}")])
+                await asyncio.sleep(chance.choice((0, 0, 0, 0.02, 0.1)))
+                if chance.random() < 0.2:
+                    await transaction.rollback()
+                else:
+                    said[key].append(len(said[key]))
+                    await transaction.commit()
+
+    async with bench.service(commands_only(Recorder())):
+        await asyncio.gather(*(writer(number) for number in range(8)))
+        found = await bench.read(topics.DELIVERY_EVENTS, sum(map(len, said.values())))
+    await owner.close()
+
+    by_key: dict[bytes, list[int]] = {}
+    for record in found:
+        by_key.setdefault(record.key, []).append(orjson.loads(record.value)["n"])
+    assert by_key == {f"k{key}".encode(): numbers for key, numbers in said.items() if numbers}
+
+
+async def test_what_is_published_is_not_walked_through_again_while_somebody_holds_an_old_snapshot(bench: Bench) -> None:
+    rows = 40_000
+    holder = await asyncpg.connect(bench.servers.urls[NAME])
+    async with holder.transaction(isolation="repeatable_read"):
+        await holder.fetchval("select count(*) from pg_class")
+        for first in range(0, rows, 2_000):
+            await write(bench, *(bulk(n, key=f"k{n}") for n in range(first, first + 2_000)))
+        async with bench.service(commands_only(Recorder())):
+            await bench.until("select not exists (select from outbox)")
+    await holder.close()
+
+    await bench.until(f"select ({WALKED}) >= $1", rows)  # it is told when sessions end
+    assert await bench.pool.fetchval(WALKED) < 5 * rows
+
+
+async def test_whoever_takes_a_number_has_an_id_before(bench: Bench) -> None:
+    default = await bench.pool.fetchval(
+        "select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = 'outbox'::regclass and adnum = 1"
+    )
+
+    assert default.index("pg_current_xact_id") < default.index("nextval")
 
 
 async def test_a_backlog_of_bulk_keeps_no_urgent_record_waiting(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import orjson
@@ -80,22 +81,24 @@ select seq, topic, key, value, headers from (
     select seq, topic, key, value, headers, sum(size) over (order by seq) - size as before
     from (
         select seq, topic, key, value, headers, coalesce(octet_length(value), 0) as size
-        from outbox where lane = $1 order by seq limit $2
+        from outbox where lane = $1 and seq > $2 order by seq limit $3
     ) as oldest
 ) as measured
-where before < $3 order by seq
+where before < $4 order by seq
 """
 
 # With how far that is published, in one statement: what is published is known to be, or stands in the outbox.
 _FORGET: Final = """
 with gone as (
     delete from outbox where seq = any($1::bigint[])
+), moved as (
+    insert into said (topic, partition, next_offset)
+    select topic, partition, next_offset
+    from unnest($2::text[], $3::integer[], $4::bigint[]) as moved (topic, partition, next_offset)
+    order by topic, partition
+    on conflict (topic, partition) do update set next_offset = greatest(said.next_offset, excluded.next_offset)
 )
-insert into said (topic, partition, next_offset)
-select topic, partition, next_offset
-from unnest($2::text[], $3::integer[], $4::bigint[]) as moved (topic, partition, next_offset)
-order by topic, partition
-on conflict (topic, partition) do update set next_offset = greatest(said.next_offset, excluded.next_offset)
+select pg_current_xact_id()::text::bigint, pg_snapshot_xmin(pg_current_snapshot())::text::bigint
 """
 
 
@@ -114,11 +117,49 @@ async def write(conn: Conn, rows: Sequence[Outgoing]) -> None:
     )
 
 
-async def read(conn: Conn, lane: int, *, limit: int, bytes_max: int) -> list[Queued]:
-    """The oldest records of a lane that are visible: at least one, and no more once `bytes_max` is reached."""
-    return [Queued(*row) for row in await conn.fetch(_READ, lane, limit, bytes_max)]
+class Passed(NamedTuple):
+    """What a transaction that forgets records tells of the others."""
+
+    xid: int
+    """Its own id."""
+    ended: int
+    """Those with lower ids than this have ended: whoever reads now sees all that they have written."""
 
 
-async def forget(conn: Conn, seqs: Sequence[int], upto: Mapping[tuple[str, int], int]) -> None:
+@dataclass(slots=True)
+class Low:
+    """Up to which number the outbox is empty for good, and need not be walked through again.
+
+    Whoever took a lower number than the last that was read had an id for its transaction before (the column's default
+    sees to that), and so before the transaction that forgets what was read has one. Once all older than that one have
+    ended, one more reading finds whatever will ever be up to there; when that is published, nothing is left.
+    """
+
+    seq: int = 0
+    _next: tuple[int, int] | None = None
+    """The number to go to, and the id of the transaction before which all have to have ended."""
+    _ended: int = 0
+    """As it was before the last reading."""
+
+    def published(self, last: int, passed: Passed) -> None:
+        """All that was read, the last of it under this number, is published and forgotten."""
+        if self._next is not None:
+            seq, xid = self._next
+            if self._ended >= xid and last >= seq:
+                self.seq, self._next = seq, None
+        self._ended = passed.ended
+        if self._next is None:
+            self._next = last, passed.xid
+
+
+async def read(conn: Conn, lane: int, *, above: int = 0, limit: int, bytes_max: int) -> list[Queued]:
+    """The oldest records of a lane that are visible, with higher numbers than `above`: at least one, and no more once
+    `bytes_max` is reached."""
+    return [Queued(*row) for row in await conn.fetch(_READ, lane, above, limit, bytes_max)]
+
+
+async def forget(conn: Conn, seqs: Sequence[int], upto: Mapping[tuple[str, int], int]) -> Passed:
     """Forget records that Kafka has acknowledged; `upto`: the next offset behind them, by topic and partition."""
-    await conn.execute(_FORGET, seqs, [at[0] for at in upto], [at[1] for at in upto], list(upto.values()))
+    row = await conn.fetchrow(_FORGET, seqs, [at[0] for at in upto], [at[1] for at in upto], list(upto.values()))
+    assert row is not None
+    return Passed(*row)

@@ -15,7 +15,7 @@ from prometheus_client import Counter as Metric
 
 from messaging import opening, outbox
 from messaging.opening import Level
-from messaging.outbox import BULK, LANES, URGENT, Queued, unpack_headers
+from messaging.outbox import BULK, LANES, URGENT, Low, Queued, unpack_headers
 
 log = structlog.get_logger()
 
@@ -105,6 +105,7 @@ class Relay:
     async def _publish(self, conn: Conn, producer: AIOKafkaProducer, stop: asyncio.Event) -> None:
         lane = LANES[self._lane]
         stopped: float | None = None
+        low = Low()
         while True:
             self._health.beat(f"relay:{lane}", every_seconds_max=STALL_SECONDS_MAX)
             self._woken.clear()
@@ -112,11 +113,12 @@ class Relay:
                 stopped = stopped or monotonic()
                 if monotonic() - stopped > LAST_SECONDS_MAX:
                     return
-            rows = await outbox.read(conn, self._lane, limit=BATCH_MAX[self._lane], bytes_max=BATCH_BYTES_MAX)
+            limit = BATCH_MAX[self._lane]
+            rows = await outbox.read(conn, self._lane, above=low.seq, limit=limit, bytes_max=BATCH_BYTES_MAX)
             if rows:
                 async with asyncio.timeout(ACKNOWLEDGE_SECONDS_MAX):
                     upto = await _send(producer, rows)
-                await outbox.forget(conn, [row.seq for row in rows], upto)
+                low.published(rows[-1].seq, await outbox.forget(conn, [row.seq for row in rows], upto))
                 RELAYED.labels(lane).inc(len(rows))
             elif stopped is not None:  # else it may have been said, and the stop asked, while this was read
                 return
