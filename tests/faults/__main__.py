@@ -27,6 +27,7 @@ EXAMPLES: Final = """examples:
   make faults                                              every scene and every planted bug: an hour
   make faults ARGS="--scene kill-after-send --seed 7"      one scene, by another seed
   make faults ARGS="--scene network --plant gate-ignored"  a group of scenes, and a planted bug
+  make faults ARGS="--selection ci --bug gate-ignored"     what the tests play, with a bug: it must end red
 """
 
 
@@ -47,6 +48,7 @@ def main() -> int:
     parser.add_argument("--selection", choices=("all", "ci"), default="all")
     parser.add_argument("--planted", action="store_true", help="only whether planted bugs are found")
     parser.add_argument("--plant", action="append", default=[], metavar="NAME", help="this planted bug; repeatable")
+    parser.add_argument("--bug", choices=sorted(PLANTED), metavar="NAME", help="play the scenes with this bug planted")
     parser.add_argument("--keep", type=Path, default=None, help="where histories of broken promises are kept")
     asked = parser.parse_args()
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
@@ -65,7 +67,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        asyncio.run(run(scenes, plants, report, seed=asked.seed, kept=kept))
+        asyncio.run(run(scenes, plants, report, seed=asked.seed, kept=kept, bug=asked.bug))
     except KeyboardInterrupt:
         report.end()
         console.print("[red]interrupted: this is only what was played; everything that was started is stopped[/red]")
@@ -87,8 +89,19 @@ def chosen(asked: argparse.Namespace) -> tuple[list[Scene], list[Planted]]:
     return list(SCENES.values()), list(PLANTED.values())
 
 
-async def run(scenes: Sequence[Scene], plants: Sequence[Planted], report: Report, *, seed: int, kept: Path) -> None:
-    """One after the other. A stage that a scene has left unwell is put away, and the next gets a new one."""
+async def run(
+    scenes: Sequence[Scene],
+    plants: Sequence[Planted],
+    report: Report,
+    *,
+    seed: int,
+    kept: Path,
+    bug: str | None = None,
+) -> None:
+    """One after the other. A stage that a scene has left unwell is put away, and the next gets a new one.
+
+    `bug`: one that is planted on every stage before anything is played.
+    """
     left: list[Scene | Planted] = [*scenes, *plants]
     starts_left = STARTS_MAX
     while left:
@@ -96,6 +109,8 @@ async def run(scenes: Sequence[Scene], plants: Sequence[Planted], report: Report
         try:
             async with staged(report.say, small_disk=small_disk, brokers=brokers) as stage:
                 starts_left = STARTS_MAX
+                if bug is not None:
+                    await stage.plant(bug)
                 while left and _needed(left[0]) == needed:
                     if not await _one(left.pop(0), stage, report, seed=seed, kept=kept):
                         break

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from chassis.clock import monotonic, new_id, sleep, utc_now
+from chassis.clock import monotonic, sleep, utc_now
 from devstack.stack import StackError
 from sluice import Sluice
 from sluice_contracts.enrollment import EnrollContacts
@@ -39,6 +39,8 @@ class Play:
     workload: Workload
     sluice: Sluice
     chance: random.Random
+    marks: collect.Marks
+    """Where topics and the sink's file stood before the run."""
     found: list[Found] = field(default_factory=list)
     """What `after` looked for."""
 
@@ -85,6 +87,8 @@ class Scene:
     """What is done when all is at rest and was gathered, before it is judged."""
     shows: str = ""
     """What became of some arrivals at the sink, where the fault has taken hold."""
+    arrivals_min: int = ARRIVALS_MIN
+    """Where fewer come, nothing is shown."""
 
 
 @dataclass
@@ -117,7 +121,7 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
     """
     started = monotonic()
     stage.forget()
-    prefix = f"f{seed}-{new_id()[:6]}"
+    prefix = stage.prefix(f"{seed}:{scene.name}")
     at = stage.stack.addresses
     async with Sluice(at.kafka, actor="faults", source="faults") as sluice:
         before = await rest.sizes(stage.conn)
@@ -127,7 +131,7 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
         if scene.may_fall:
             workload.patience_seconds_max = FALLEN_SECONDS_MAX
         await workload.prepare()
-        playing = Play(stage, workload, sluice, random.Random(f"{seed}:{scene.name}"))
+        playing = Play(stage, workload, sluice, random.Random(f"{seed}:{scene.name}"), marks)
         try:
             await _together(playing, scene)
         except StackError:
@@ -170,7 +174,7 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
 def assert_it_shows(scene: Scene, history: History) -> None:
     """AssertionError where hardly anything came, or the fault has not taken hold as far as the sink can tell."""
     came = sum(arrival.accepted for arrival in history.arrivals)
-    assert came >= ARRIVALS_MIN, f"only {came} messages came: nothing is shown"
+    assert came >= scene.arrivals_min, f"only {came} messages came, not {scene.arrivals_min}: nothing is shown"
     outcomes = {arrival.outcome for arrival in history.arrivals}
     assert not scene.shows or scene.shows in outcomes, f"no arrival was {scene.shows}: the fault has not taken hold"
 

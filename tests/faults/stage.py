@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -39,6 +41,7 @@ SERVICES: Final = ("sequences", "enrollment", "delivery-plan", "sender-1", "send
 READERS: Final = ("sequences", "enrollment", "delivery-plan")
 UNUSED: Final = ("delivery-receive",)
 """No provider reports anything here."""
+APPLICATIONS: Final = "('delivery-send', 'delivery-plan', 'enrollment', 'sequences', 'console')"
 LEASE_SECONDS: Final = 5.0
 MARGIN_SECONDS: Final = 0.5
 SETTINGS: Final = {
@@ -50,7 +53,7 @@ SETTINGS: Final = {
     "SLUICE_BREAKER_REST_SECONDS_MAX": "3",
     "SLUICE_SINK_KEEP_BODIES": "true",
 }
-"""A scene waits for leases, rests and policies: shorter ones than in production, in the same proportions."""
+"""A scene waits for leases, rests and policies: all of them shorter than in production."""
 KEPT: Final = {"cleanup.policy": "delete", "retention.ms": "86400000", "segment.ms": "604800000"}
 """Every record is needed at the end; the scenes of erasure have topics forget when they are through."""
 READY_SECONDS_MAX: Final = 180.0
@@ -87,6 +90,8 @@ class Stage:
     planted: str | None = None
     told: list[str] = field(default_factory=list)
     """What was done, for the report."""
+    runs: Counter[str] = field(default_factory=Counter)
+    """How many there were of each scene and seed."""
 
     # -- processes
 
@@ -105,6 +110,15 @@ class Stage:
         since = utc_now()
         await sleep(seconds)
         self._thaw(name, process, since)
+
+    @asynccontextmanager
+    async def unwatched(self) -> AsyncIterator[None]:
+        """Nobody kills who does not answer about its health meanwhile: the supervisor stands still as well."""
+        supervisor = await asyncio.to_thread(self.stack.kill, "supervisor", signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            supervisor.send(signal.SIGCONT)
 
     async def thaw(self, name: str, struck: Struck, seconds: float, until: Callable[[], Awaitable[bool]]) -> None:
         """After a point has frozen a process by itself: let it go on later, and not before `until` says so.
@@ -206,6 +220,21 @@ class Stage:
             self.told.append(f"open again after {(opened_at - until).total_seconds():.1f} s")
         self.put_backs.append(PutBack(service, taken_at, since, until, found_at, opened_at))
 
+    async def sessions(self) -> int:
+        """How many the services have with Postgres."""
+        found: int = await self.conn.fetchval(
+            f"select count(*) from pg_stat_activity where application_name in {APPLICATIONS}"
+        )
+        return found
+
+    async def end_sessions(self) -> int:
+        """End all that the services have; how many there were."""
+        found: int = await self.conn.fetchval(
+            "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity "
+            f"where application_name in {APPLICATIONS}"
+        )
+        return found
+
     # -- clocks, sinks, the network
 
     def clocks(self, seconds: Mapping[str, float]) -> None:
@@ -254,6 +283,11 @@ class Stage:
         since = utc_now()
         yield
         self.deaf.append(Span(what, since, utc_now()))
+
+    def prefix(self, what: str) -> str:
+        """With what all names of a run begin; of the same scene and seed the same, so that keys are where they were."""
+        self.runs[what] += 1
+        return "f" + hashlib.sha256(f"{what}:{self.runs[what]}".encode()).hexdigest()[:8]
 
     def forget(self) -> None:
         """Of the scene before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -94,13 +94,12 @@ class Workload:
 
     async def prepare(self) -> None:
         """Contacts, and sequences that run."""
-        writes = [await self._introduce(contact) for contact in self.contacts]
-        await asyncio.gather(*writes)
-        await asyncio.gather(*(self._launch(kind) for kind in KINDS))
+        await self.introduce(self.contacts)
+        await asyncio.gather(*(self.launch(kind) for kind in KINDS))
 
     async def steady(self) -> str:
         """A sequence that goes on, whatever users pause and suspend; its id."""
-        sequence_id = await self._launch(STEADY, stays=False)
+        sequence_id = await self.launch(STEADY, stays=False)
         self.spared.append(sequence_id)
         return sequence_id
 
@@ -190,7 +189,7 @@ class Workload:
         more = chance.choice((0, 1))
         steps = (*kind.steps, ("webhook", 1)) if more else kind.steps
         changed = replace(kind, steps=steps)
-        await self._launch(changed)
+        await self.launch(changed)
 
     async def _suspend(self, chance: random.Random) -> None:
         self._suspended = True
@@ -203,7 +202,7 @@ class Workload:
         """A sequence comes, is filled and goes while it is sent."""
         kind = replace(chance.choice(KINDS[:3]), name=f"gone{self._deleted}", campaign=None)
         self._deleted += 1
-        sequence_id = await self._launch(kind, stays=False)
+        sequence_id = await self.launch(kind, stays=False)
         command = EnrollContacts(sequence_id=sequence_id, contact_ids=chance.sample(self.contacts, 30))
         await self.ask(command, key=command.key_of(0))
         await sleep(chance.uniform(0.2, 1.2))
@@ -226,7 +225,8 @@ class Workload:
 
     # -- sequences and contacts
 
-    async def _launch(self, kind: Kind, *, stays: bool = True) -> str:
+    async def launch(self, kind: Kind, *, stays: bool = True) -> str:
+        """Save and publish; its id. One that `stays` is worked on by everybody."""
         sequence_id = f"{self.prefix}-{kind.name}"
         await self.ask(SaveSequence(sequence_id=sequence_id, definition=self.definition(sequence_id, kind)))
         await self.ask(PublishSequence(sequence_id=sequence_id, in_flight=kind.in_flight))
@@ -252,6 +252,10 @@ class Workload:
             url = f"{self.sink_http}/webhook/{sequence_id}.{step_id}"
             message = {"channel": channel, "url": url, "json": {"contact": "{{ contact.id }}", "note": canary}}
         return {**step, "message": message}
+
+    async def introduce(self, contacts: Sequence[str]) -> None:
+        """Have the account know them."""
+        await asyncio.gather(*[await self._introduce(contact) for contact in contacts])
 
     async def _introduce(self, contact_id: str) -> Awaitable[object]:
         contact = ContactCreated(

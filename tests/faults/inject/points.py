@@ -80,6 +80,10 @@ def install(role: str) -> None:
         from sequences.handlers import erasures
 
         _after(erasures, "erase_some", role, "mid-erasure", when=_some)
+    elif role == "console-run":
+        from console.handlers import erasure as heard
+
+        _after(heard, "erase_some", role, "mid-erasure", when=_some)
 
 
 def _sender(role: str) -> None:
@@ -91,12 +95,21 @@ def _sender(role: str) -> None:
 
     _after(claiming, "claim", role, "before-claim-commit", when=_some)
     _before(Sender, "_take", role, "after-claim", when=lambda _self, rows, _from: bool(rows))
-    _before(Sender, "_end", role, "after-mail", when=lambda _self, _lane, row, *_: row.channel == "email")
-    _before(Sender, "_end", role, "after-send")
+    for point, channels in (("after-mail", {"email"}), ("after-send", {"email", "webhook"})):
+        _before(Sender, "_end", role, point, when=_sent_by(channels))
     _before(booker, "book", role, "before-result", when=lambda _conn, bookings: bool(bookings))
     _after(booker, "book", role, "after-result")
     for channel in (EmailChannel, WebhookChannel):
         _behind_the_look(channel, role, "before-first-byte")
+
+
+def _sent_by(channels: set[str]) -> Callable[..., bool]:
+    """The receiver has taken it."""
+
+    def sent(_self: object, _lane: object, row: Any, result: Any, _content: object, _following: object) -> bool:
+        return result.outcome == "sent" and row.channel in channels
+
+    return sent
 
 
 def _some(result: object, *_: object) -> bool:

@@ -12,16 +12,16 @@ from chassis.clock import monotonic, sleep
 from testkit.database import sluice_url
 
 from tests.faults.scene import Play, Scene
-from tests.faults.stage import Connection
+from tests.faults.stage import APPLICATIONS, Connection
 
 HELD_SECONDS: Final = 4.0
 LOST_SECONDS: Final = 4.0
 LONG_SECONDS: Final = 600.0
 CANCELS: Final = 12
+TERMINATIONS: Final = 8
 STATEMENT_SECONDS_MAX: Final = 10.0
 LOOK_SECONDS: Final = 0.002
 """Statements are short, and rare where there is little to do: one is met only by who looks often."""
-APPLICATIONS: Final = "('delivery-send', 'delivery-plan', 'enrollment', 'sequences', 'console')"
 _CANCEL: Final = (
     "select count(*) filter (where pg_cancel_backend(pid)) from pg_stat_activity "
     f"where application_name in {APPLICATIONS} and state = 'active'"
@@ -44,11 +44,12 @@ async def killed(play: Play) -> None:
 
 async def terminated(play: Play) -> None:
     """Every backend of the services is ended, again and again."""
-    for _ in range(8):
-        await play.stage.conn.execute(
-            f"select pg_terminate_backend(pid) from pg_stat_activity where application_name in {APPLICATIONS}"
-        )
+    ended = []
+    for _ in range(TERMINATIONS):
+        ended.append(await play.stage.end_sessions())
         await sleep(0.5)
+    play.stage.told.append(f"{sum(ended)} sessions ended")
+    assert all(ended), "there was no session to end"
 
 
 async def exhausted(play: Play) -> None:
@@ -56,23 +57,22 @@ async def exhausted(play: Play) -> None:
     held: list[Connection] = []
     url = sluice_url(play.stage.stack.addresses.postgres_admin_url)
     try:
-        with suppress(asyncpg.TooManyConnectionsError):
-            while len(held) < 250:
-                held.append(await asyncpg.connect(url))
-        await terminated_once(play)
-        with suppress(asyncpg.TooManyConnectionsError):
-            while len(held) < 250:
-                held.append(await asyncpg.connect(url))
+        deadline = monotonic() + STATEMENT_SECONDS_MAX
+        while await _all_taken(held, url) and await play.stage.end_sessions():  # whoever comes first has it
+            assert monotonic() < deadline, "the services have connections all the time"
         await sleep(HELD_SECONDS)
+        left = await play.stage.sessions()
+        assert left == 0, f"the services had {left} connections"
     finally:
         await asyncio.gather(*(one.close() for one in held))
 
 
-async def terminated_once(play: Play) -> None:
-    """The backends of the services, once."""
-    await play.stage.conn.execute(
-        f"select pg_terminate_backend(pid) from pg_stat_activity where application_name in {APPLICATIONS}"
-    )
+async def _all_taken(held: list[Connection], url: str) -> bool:
+    """Take every connection that there is."""
+    with suppress(asyncpg.TooManyConnectionsError):
+        while True:
+            held.append(await asyncpg.connect(url))
+    return True
 
 
 async def locked(play: Play) -> None:
@@ -80,7 +80,8 @@ async def locked(play: Play) -> None:
     conn = play.stage.conn
     for role in ("delivery_app", "enrollment_app", "sequences_app"):
         await conn.execute(f"alter role {role} set lock_timeout = '300ms'")
-    await terminated_once(play)
+    await play.stage.end_sessions()
+    said = play.stage.stack.layout.log("postgres").stat().st_size
     try:
         for table in ("delivery.pending", "enrollment.enrollment", "delivery.gate", "sequences.sequence"):
             async with conn.transaction():
@@ -89,7 +90,12 @@ async def locked(play: Play) -> None:
     finally:
         for role in ("delivery_app", "enrollment_app", "sequences_app"):
             await conn.execute(f"alter role {role} reset lock_timeout")
-        await terminated_once(play)
+        await play.stage.end_sessions()
+    with play.stage.stack.layout.log("postgres").open("rb") as log:
+        log.seek(said)
+        given_up = log.read().count(b"due to lock timeout")
+    play.stage.told.append(f"{given_up} locks given up")
+    assert given_up, "no statement waited for a lock"
 
 
 def snapshot(seconds: float) -> Callable[[Play], Awaitable[None]]:
@@ -134,6 +140,12 @@ async def disk_full(play: Play) -> None:
     ballast = play.stage.stack.layout.postgres / "ballast"
     await asyncio.to_thread(_fill, ballast)
     await sleep(HELD_SECONDS)
+    try:
+        await play.stage.conn.execute("create table public.no_room as select n from generate_series(1, 100000) as n")
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        play.stage.told.append(type(error).__name__)
+    else:
+        raise AssertionError("there was room on the disk")
     await asyncio.to_thread(ballast.unlink)
     await play.stage.ready("postgres")
 
@@ -171,7 +183,7 @@ SCENES: Final = (
             put_back(service),
             load_seconds=12.0,
         )
-        for service in ("sequences", "enrollment", "delivery")
+        for service in ("sequences", "enrollment", "delivery", "console")
     ),
     Scene("disk-full", "the database's disk is full for 4 s", disk_full, load_seconds=12.0, small_disk=True),
 )

@@ -4,17 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from chassis.clock import monotonic, sleep
 from sluice_contracts.sequences import PauseSequence, ResumeSequence
 
 from tests.faults.scene import Play, Scene
-from tests.faults.stage import LEASE_SECONDS, MARGIN_SECONDS
+from tests.faults.stage import LEASE_SECONDS, MARGIN_SECONDS, READERS
 
 BEYOND_LEASE_SECONDS: Final = LEASE_SECONDS + MARGIN_SECONDS + 1.5
+SENDERS_LONG_SECONDS: Final = 30.0
+READERS_LONG_SECONDS: Final = 60.0
 
 
 async def briefly(play: Play) -> None:
-    """Everybody in turn, for one to three seconds."""
-    for name in ("sender-1", "delivery-plan", "enrollment", "sequences", "sender-2", "delivery-plan"):
+    """Everybody in turn, for half a second to two."""
+    for name in ("sender-1", "delivery-plan", "enrollment", "sequences", "console", "sender-2", "delivery-plan"):
         await play.stage.freeze(name, play.chance.uniform(0.5, 2.0))
 
 
@@ -28,6 +31,36 @@ async def readers_beyond_their_session(play: Play) -> None:
     await asyncio.gather(*(play.stage.freeze(name, 8.0) for name in ("delivery-plan", "enrollment", "sequences")))
 
 
+async def senders_for_long(play: Play) -> None:
+    """As a machine that was put to sleep; everything is paused meanwhile, and the receipts do not wait for it."""
+    async with play.stage.unwatched():
+        freezing = [play.stage.freeze(f"sender-{number}", SENDERS_LONG_SECONDS) for number in (1, 2)]
+        await asyncio.gather(*freezing, _paused_meanwhile(play))
+
+
+async def _paused_meanwhile(play: Play) -> None:
+    await sleep(1.0)
+    await pause_all(play)
+    await until_stopped(play, seconds_max=SENDERS_LONG_SECONDS - 5.0)
+    await resume_all(play)
+
+
+async def readers_for_long(play: Play) -> None:
+    """A minute in which no stop is heard: sending stops by itself."""
+    await play.fill()
+    async with play.stage.unwatched(), play.stage.silence("the planner stood still"):
+        await asyncio.gather(*(play.stage.freeze(name, READERS_LONG_SECONDS) for name in (*READERS, "console")))
+
+
+async def until_stopped(play: Play, *, seconds_max: float) -> None:
+    """Wait until every receipt of the pauses is given; TimeoutError where that takes longer."""
+    stopped, deadline = stopped_all(play), monotonic() + seconds_max
+    while not await stopped():
+        if monotonic() > deadline:
+            raise TimeoutError(f"a receipt was not given within {seconds_max:.0f} s")
+        await sleep(0.1)
+
+
 def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[None]]:
     """Frozen at a point for longer than a lease, while everything is paused and resumed."""
 
@@ -36,7 +69,7 @@ def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[
             play.stage.point(point, role, do="stop", skip=play.chance.randrange(8))
             struck = await play.stage.struck()
             stopped = asyncio.Event()
-            until = stopped_all(play, stopped, sender=role == "delivery-send")
+            until = stopped_all(play, stopped) if role == "delivery-send" else _at_once
             thawing = asyncio.create_task(play.stage.thaw(process, struck, BEYOND_LEASE_SECONDS, until))
             await pause_all(play)
             stopped.set()
@@ -46,14 +79,18 @@ def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[
     return fault
 
 
-def stopped_all(play: Play, paused: asyncio.Event, *, sender: bool) -> Callable[[], Awaitable[bool]]:
+async def _at_once() -> bool:
+    """Where it is the planner that stands still: it would give the receipts."""
+    return True
+
+
+def stopped_all(play: Play, paused: asyncio.Event | None = None) -> Callable[[], Awaitable[bool]]:
     """Whether every receipt of the pauses is given."""
 
     async def stopped() -> bool:
-        if not sender:
-            return True  # it is the planner that would give them
         owed = "select count(*) from delivery.sequence_halt where sequence_id like $1 || '%'"
-        return paused.is_set() and not await play.stage.conn.fetchval(owed, play.workload.prefix)
+        asked = paused is None or paused.is_set()
+        return asked and not await play.stage.conn.fetchval(owed, play.workload.prefix)
 
     return stopped
 
@@ -83,6 +120,18 @@ SCENES: Final = (
         "SIGSTOP of all services that read for 8 s, longer than their sessions",
         readers_beyond_their_session,
         load_seconds=10.0,
+    ),
+    Scene(
+        "freeze-senders-long",
+        f"SIGSTOP of all senders for {SENDERS_LONG_SECONDS:.0f} s, while all is paused and resumed",
+        senders_for_long,
+        load_seconds=SENDERS_LONG_SECONDS + 4.0,
+    ),
+    Scene(
+        "freeze-readers-long",
+        f"SIGSTOP of all services that read for {READERS_LONG_SECONDS:.0f} s: sending stops by itself",
+        readers_for_long,
+        load_seconds=READERS_LONG_SECONDS + 4.0,
     ),
     Scene(
         "freeze-before-first-byte",

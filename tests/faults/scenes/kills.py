@@ -19,8 +19,8 @@ ROLES: Final = {
     "after-result": ("delivery-send",),
     "after-outbox": ("enrollment-run", "delivery-plan", "sequences-run"),
     "mid-relay": ("delivery-plan", "enrollment-run", "sequences-run"),
-    "mid-batch": ("delivery-plan", "enrollment-run", "sequences-run"),
-    "mid-erasure": ("delivery-plan", "enrollment-run", "sequences-run"),
+    "mid-batch": ("delivery-plan", "enrollment-run", "sequences-run", "console-run"),
+    "mid-erasure": ("delivery-plan", "enrollment-run", "sequences-run", "console-run"),
     "in-halter": ("delivery-plan",),
     "in-reaper": ("delivery-plan",),
     "after-closing": ("delivery-plan",),
@@ -81,7 +81,7 @@ async def all_at_once(play: Play) -> None:
 
 async def rolling(play: Play) -> None:
     """Each is stopped in order and comes back, under load."""
-    for name in (*READERS, *(f"sender-{number}" for number in range(1, SENDERS + 1))):
+    for name in (*READERS, *(f"sender-{number}" for number in range(1, SENDERS + 1)), "console"):
         await play.stage.restart(name)
 
 

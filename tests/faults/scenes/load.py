@@ -9,12 +9,20 @@ from devstack.ports import Ports
 from devstack.programs import Programs
 from devstack.state import Wanted
 from sluice_contracts import topics
+from sluice_contracts.enrollment import EnrollContacts
 
 from tests.faults.scene import Play, Scene
 from tests.faults.stage import SENDERS, Stage
+from tests.faults.workload import Kind
 
 GROUP: Final = f"sluice.delivery.{topics.ENROLLMENT_CONTROL}"
 JOINED_SECONDS_MAX: Final = 20.0
+BURSTS: Final = tuple(Kind(f"burst{n}", (("webhook", 10), ("webhook", 15), ("webhook", 15))) for n in range(3))
+BURST_CONTACTS: Final = 3_000
+BURST_CHUNK: Final = 1_000
+BURST_SECONDS: Final = 60.0
+BURST_MESSAGES: Final = BURST_CONTACTS * sum(len(kind.steps) for kind in BURSTS)
+"""Undisturbed, some 45 messages a second come: this is ten times as much, and more, in a minute."""
 
 
 async def senders(play: Play) -> None:
@@ -67,13 +75,29 @@ async def _planner(stage: Stage) -> asyncio.subprocess.Process:
     )
 
 
-async def nothing(play: Play) -> None:
-    """The load is the fault."""
-    await sleep(5.0)
+async def burst(play: Play) -> None:
+    """Ten times of what usually comes in a minute comes due in one, by webhooks, in sequences that nobody pauses."""
+    work = play.workload
+    sequences = [await work.launch(kind, stays=False) for kind in BURSTS]
+    work.spared += sequences
+    contacts = [f"{work.prefix}-b{number:04d}" for number in range(BURST_CONTACTS)]
+    await work.introduce(contacts)
+    for sequence_id in sequences:
+        for first in range(0, len(contacts), BURST_CHUNK):
+            command = EnrollContacts(sequence_id=sequence_id, contact_ids=contacts[first : first + BURST_CHUNK])
+            await work.ask(command, key=command.key_of(first))
+    await sleep(BURST_SECONDS)
 
 
 SCENES: Final = (
     Scene("senders-scaled", "senders are added and removed every second, down to none", senders, load_seconds=12.0),
     Scene("rebalance-storm", "planners come and go, stopped and killed", planners, load_seconds=12.0),
-    Scene("burst", "ten times the load", nothing, pace=10.0, rest_seconds_max=120.0),
+    Scene(
+        "burst",
+        f"ten times the load in one minute: {BURST_MESSAGES:,} messages more come due",
+        burst,
+        arrivals_min=BURST_MESSAGES,
+        load_seconds=BURST_SECONDS,
+        rest_seconds_max=180.0,
+    ),
 )

@@ -18,6 +18,7 @@ from testkit.checker.history import Asked, Found, Record
 from testkit.checker.invariants.poison import READERS as READERS_OF
 from testkit.demo.traces import topics_without
 
+from tests.faults import collect
 from tests.faults.scene import Play, Scene
 from tests.faults.scenes import kills
 from tests.faults.stage import READERS, forget_as_told, keep_everything
@@ -35,6 +36,8 @@ KINDS: Final[dict[str, bytes]] = {
 }
 """Values that are no valid envelope on any topic."""
 NEIGHBOURS: Final = 4
+AGAIN: Final = topics.ALL_TOPICS - topics.ANSWER_TOPICS - topics.QUARANTINES
+"""All that somebody reads, but answers."""
 
 
 async def replayed(play: Play) -> None:
@@ -54,6 +57,31 @@ async def offsets_gone(play: Play) -> None:
     for name in (*READERS, "console"):
         play.stage.kill(name)
     await sleep(3.0)
+
+
+async def written_again(play: Play) -> None:
+    """Whatever stands on the topics of the run is written again, twice: all in one heap, in no order.
+
+    Of a state's topic, whose last record is what counts, the last of each key.
+    """
+    kafka = play.stage.stack.addresses.kafka
+    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    await producer.start()
+    try:
+        for _ in range(2):
+            records = [one for one in await collect.records(kafka, play.marks) if one.topic in AGAIN]
+            last = {(one.topic, one.key): one for one in records if one.topic in topics.COMPACTED}
+            heap = [*(one for one in records if one.topic not in topics.COMPACTED), *last.values()]
+            play.chance.shuffle(heap)
+            flying = [
+                await producer.send(one.topic, one.value, one.key, one.partition, headers=list(one.headers))
+                for one in heap
+            ]
+            await asyncio.gather(*flying)
+            play.stage.told.append(f"{len(heap)} records written again")
+            await sleep(2.0)
+    finally:
+        await producer.stop()
 
 
 async def poisoned(play: Play) -> None:
@@ -152,6 +180,12 @@ SCENES: Final = (
         "replay",
         "every reader is put back to the beginning of every topic, twice, under load",
         replayed,
+        load_seconds=10.0,
+    ),
+    Scene(
+        "again-in-no-order",
+        "every command, event and stop is written again, twice, in no order, under load",
+        written_again,
         load_seconds=10.0,
     ),
     Scene("offsets-gone", "what readers had stored of their places is deleted", offsets_gone),

@@ -1,35 +1,45 @@
 """Many of the other scenes' faults, one after the other, for minutes."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from chassis.clock import sleep
 
 from tests.faults.scene import Fault, Play, Scene
-from tests.faults.scenes import broker, database, freezing, kills, load
+from tests.faults.scenes import broker, clocks, database, freezing, kills, load, network, records, sinks
 
 LOAD_SECONDS: Final = 300.0
-TIMES: Final = 20
-FAULTS: Final[tuple[Fault, ...]] = (
-    kills.at_random,
-    kills.all_at_once,
-    kills.rolling,
-    freezing.briefly,
-    freezing.senders_beyond_their_lease,
-    load.senders,
-    database.restarted,
-    database.killed,
-    database.terminated,
-    database.cancelled,
-    broker.restarted,
-    broker.killed,
-)
+TIMES: Final = 24
+FAULTS: Final[Mapping[str, Fault]] = {
+    "kill at random": kills.at_random,
+    "kill all": kills.all_at_once,
+    "kill after a send": kills.at_point("after-send"),
+    "rolling stops": kills.rolling,
+    "freeze briefly": freezing.briefly,
+    "freeze senders": freezing.senders_beyond_their_lease,
+    "senders scaled": load.senders,
+    "clocks apart": clocks.apart,
+    "Postgres restarted": database.restarted,
+    "Postgres killed": database.killed,
+    "sessions ended": database.terminated,
+    "statements cancelled": database.cancelled,
+    "no connections": database.exhausted,
+    "Kafka restarted": broker.restarted,
+    "Kafka killed": broker.killed,
+    "Kafka cut off": network.link("kafka", mode="cut", seconds=4),
+    "Postgres cut off": network.link(*network.DATABASES, mode="cut", seconds=3),
+    "sinks cut off": network.link(*network.SINKS, mode="cut", seconds=3),
+    "sinks refuse": sinks.rule("refuse", share=0.1),
+    "sinks drop answers": sinks.rule("accept_and_drop_answer"),
+    "all again": records.written_again,
+}
 
 
 async def one_after_the_other(play: Play) -> None:
     """By the seed; each is over before the next."""
-    for fault in play.chance.choices(FAULTS, k=TIMES):
-        play.stage.told.append(fault.__name__)
-        await fault(play)
+    for name in play.chance.choices([*FAULTS], k=TIMES):
+        play.stage.told.append(name)
+        await FAULTS[name](play)
         await play.stage.heal()
         await sleep(play.chance.uniform(1.0, 6.0))
 
