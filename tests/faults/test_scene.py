@@ -24,9 +24,9 @@ def test_what_came_and_met_the_fault_shows_something() -> None:
 
 def test_a_scene_in_which_hardly_anything_comes_shows_nothing() -> None:
     with pytest.raises(AssertionError, match="nothing is shown"):
-        assert_it_shows(replace(HANGS, shows=""), history(*[CAME] * (ARRIVALS_MIN - 1)))
+        assert_it_shows(replace(HANGS, shows=lambda _: True), history(*[CAME] * (ARRIVALS_MIN - 1)))
 
 
 def test_a_scene_whose_sink_did_not_do_what_it_was_told_shows_nothing() -> None:
-    with pytest.raises(AssertionError, match="no arrival was hung"):
+    with pytest.raises(AssertionError, match="has not taken hold"):
         assert_it_shows(HANGS, history(*[CAME] * ARRIVALS_MIN))

@@ -107,7 +107,7 @@ def _sent_by(channels: set[str]) -> Callable[..., bool]:
     """The receiver has taken it."""
 
     def sent(_self: object, _lane: object, row: Any, result: Any, _content: object, _following: object) -> bool:
-        return result.outcome == "sent" and row.channel in channels
+        return result.outcome.name == "SENT" and row.channel in channels
 
     return sent
 
