@@ -130,8 +130,8 @@ class Passed(NamedTuple):
 class Low:
     """Up to which number the outbox is empty for good, and need not be walked through again.
 
-    Whoever took a lower number than the last that was read had an id for its transaction before (the column's default
-    sees to that), and so before the transaction that forgets what was read has one. Once all older than that one have
+    A transaction gets its id before it takes a number (the column's default sees to that). So all that took lower
+    numbers than the last that was read have lower ids than the transaction that forgets what was read. Once those have
     ended, one more reading finds whatever will ever be up to there; when that is published, nothing is left.
     """
 
