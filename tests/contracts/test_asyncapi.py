@@ -9,8 +9,11 @@ import jsonschema
 import pytest
 import yaml
 from sluice_contracts import topics
+from sluice_contracts.asyncapi import SERVICES as DOCUMENTED
 from sluice_contracts.generate import documents, main, stale
 from sluice_contracts.registry import ALL
+
+from tests.routes import TOPICS_OF
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs" / "asyncapi"
@@ -72,6 +75,10 @@ def test_every_topic_and_every_message_stands_in_a_document() -> None:
 
     assert addresses >= topics.ALL_TOPICS
     assert named >= {message.TYPE for message in ALL}
+
+
+def test_a_document_names_what_its_service_reads() -> None:
+    assert {one.name: set(one.receives) for one in DOCUMENTED} == {name: set(t) for name, t in TOPICS_OF.items()}
 
 
 def test_every_schema_is_a_valid_one_and_holds_for_its_golden_file() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, islice
 from typing import Final
 
@@ -15,29 +16,20 @@ from sluice_contracts.delivery import ResolveMessage
 from sluice_contracts.enrollment import EnrollContact, EnrollContacts, RemoveContact
 from sluice_contracts.sequences import PauseSequence
 from testkit.checker.history import Asked, Found, Record
-from testkit.checker.invariants.poison import READERS as READERS_OF
 from testkit.demo.traces import topics_without
 
-from tests.faults import collect
+from tests.faults import collect, poison
 from tests.faults.scene import Play, Scene
 from tests.faults.scenes import kills
 from tests.faults.stage import READERS, forget_as_told, keep_everything
 from tests.faults.workload import CHUNK
 
 SCHEMAS: Final = ("sequences", "enrollment", "delivery", "console")
-KINDS: Final[dict[str, bytes]] = {
-    "no JSON": b"\x00\xff\xfe not json",
-    "half a JSON": b'{"specversion": "1.0", "id": "x", "source": "y"',
-    "a list": b"[1, 2, 3]",
-    "no envelope": b'{"hello": "world"}',
-    "data that is no object": b'{"specversion":"1.0","id":"p","source":"p","type":"PauseSequence.v1","data":[]}',
-    "empty": b"",
-    "deep": b'{"a":' * 2_000 + b"1" + b"}" * 2_000,
-}
-"""Values that are no valid envelope on any topic."""
 NEIGHBOURS: Final = 4
 AGAIN: Final = topics.ALL_TOPICS - topics.ANSWER_TOPICS - topics.QUARANTINES
 """All that somebody reads, but answers."""
+STOPPING: Final = (topics.ENROLLMENT_CONTROL, topics.SEQUENCES_EVENTS)
+"""Where poison may have been a stop of nobody knows whom."""
 
 
 async def replayed(play: Play) -> None:
@@ -85,51 +77,56 @@ async def written_again(play: Play) -> None:
 
 
 async def poisoned(play: Play) -> None:
-    """Each kind on each topic, with commands right behind it."""
+    """Each kind on each topic, but for what stops sending, with commands right behind it."""
     producer = AIOKafkaProducer(bootstrap_servers=play.stage.stack.addresses.kafka)
     await producer.start()
     try:
-        for topic in set(READERS_OF) - {topics.ENROLLMENT_CONTROL}:
-            partition = await _partition(play, topic)
-            for kind, value in KINDS.items():
-                await _poison(play, producer, topic, partition, kind, value)
-            await _neighbours(play, topic, partition)
+        for topic in poison.TYPES:
+            await _poison(play, producer, topic, stops=False)
+            await _neighbours(play, topic, await _partition(play, topic))
     finally:
         await producer.stop()
 
 
 async def poisoned_stop(play: Play) -> None:
-    """What may have been a removal names nobody: nothing is sent until a person has decided."""
+    """What may have been a stop names nobody: nothing is sent until a person has decided."""
     await play.fill()
     producer = AIOKafkaProducer(bootstrap_servers=play.stage.stack.addresses.kafka)
     await producer.start()
     try:
-        async with play.stage.silence("a record that may have been a removal was set aside"):
-            topic = topics.ENROLLMENT_CONTROL
-            await _poison(play, producer, topic, await _partition(play, topic), "a list", KINDS["a list"])
+        async with play.stage.silence("a record that may have been a stop was set aside"):
+            for topic in STOPPING:
+                await _poison(play, producer, topic, stops=True)
             await sleep(8.0)
     finally:
         await producer.stop()
-    await play.stage.conn.execute("update delivery.consumer_offset set withheld = false")
+    found = await play.stage.conn.fetch("select distinct topic from delivery.consumer_offset where withheld")
+    assert {row[0] for row in found} == set(STOPPING), found
+    for schema in SCHEMAS:
+        await play.stage.conn.execute(f"update {schema}.consumer_offset set withheld = false")
 
 
 async def _partition(play: Play, topic: str) -> int:
-    return partition_of(_key(play), await play.sluice.transport.partitions(topic))
+    return partition_of(_name(play), await play.sluice.transport.partitions(topic))
 
 
-def _key(play: Play) -> str:
+def _name(play: Play) -> str:
     return f"{play.workload.prefix}-poison"
 
 
-async def _poison(play: Play, producer: AIOKafkaProducer, topic: str, partition: int, kind: str, value: bytes) -> None:
-    key = _key(play)
-    headers = [("x-what", b"\xff\xfe"), ("content-type", b"application/cloudevents+json")]
-    asked_at = utc_now()
-    written = await producer.send_and_wait(topic, value, key=key.encode(), headers=headers, partition=partition)
-    record = Record(topic, partition, written.offset, asked_at, key.encode(), value, tuple(headers))
-    play.workload.asked.append(
-        Asked("poison", f"{topic}-{kind}", kind, topic, key, {}, asked_at, kind="poison", record=record)
-    )
+async def _poison(play: Play, producer: AIOKafkaProducer, topic: str, *, stops: bool) -> None:
+    """Write what is bad on a topic, one after the other on one partition."""
+    partition = await _partition(play, topic)
+    for bad in poison.of(topic, name=_name(play)):
+        if bad.stops is not stops:
+            continue
+        asked_at = utc_now()
+        headers = list(bad.headers)
+        written = await producer.send_and_wait(topic, bad.value, key=bad.key, headers=headers, partition=partition)
+        record = Record(topic, partition, written.offset, asked_at, bad.key, bad.value, bad.headers)
+        key = (bad.key or b"").decode(errors="replace")
+        asked = Asked(poison.SOURCE, bad.id, bad.what, topic, key, {}, asked_at, kind=bad.kind, record=record)
+        play.workload.asked.append(replace(asked, untroubled=bad.untroubled))
 
 
 async def _neighbours(play: Play, topic: str, partition: int) -> None:
@@ -189,10 +186,14 @@ SCENES: Final = (
         load_seconds=10.0,
     ),
     Scene("offsets-gone", "what readers had stored of their places is deleted", offsets_gone),
-    Scene("poison", "seven kinds of poison on nine topics; on five of them commands right behind it", poisoned),
+    Scene(
+        "poison",
+        "17 kinds of poison, and types that nobody knows, on all 16 topics; on five commands right behind it",
+        poisoned,
+    ),
     Scene(
         "poison-stop",
-        "poison where a removal may have been: sending stops until a person decides",
+        "poison where a removal or a pause may have been: sending stops until a person decides",
         poisoned_stop,
         load_seconds=12.0,
     ),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 from messaging import derive
@@ -205,6 +205,13 @@ class Ideal:
         asked = {"sequence_id": SEQUENCE, "contact_id": "c0"}
         self.command("EnrollContact", topics.ENROLLMENT_COMMANDS, asked, {"enrollment_id": self._first()}, at)
         self.clients[-1] = replace(self.clients[-1], kind="neighbour")
+        self._no_poison(replace(bad, topic=topics.ENROLLMENT_EVENTS), "ignored", at)
+        self._no_poison(replace(bad, offset=8), "refused", at)
+        told = {"command": {"source": CLIENT, "id": "refused", "type": "refused"}, "code": "invalid"}
+        self.say(topics.ENROLLMENT_ANSWERS, "CommandRejected", "refused", told, at=at)
+
+    def _no_poison(self, record: Record, kind: Literal["ignored", "refused"], at: datetime) -> None:
+        self.clients.append(Asked(CLIENT, kind, kind, record.topic, "k", {}, at, kind=kind, record=record))
 
     def erase(self, sequence_id: str, at: datetime) -> None:
         state = {

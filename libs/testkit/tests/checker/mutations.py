@@ -266,6 +266,25 @@ def not_set_aside(history: History) -> History:
     return replace(history, records=tuple(one for one in history.records if one.topic not in topics.QUARANTINES))
 
 
+def other_headers(history: History) -> History:
+    return replace(
+        history,
+        records=tuple(
+            replace(one, headers=one.headers[1:]) if one.topic in topics.QUARANTINES else one for one in history.records
+        ),
+    )
+
+
+def no_poison(history: History, **asked: Any) -> History:
+    """What is set aside need not have been."""
+    clients = tuple(replace(one, **asked) if one.kind == "poison" else one for one in history.clients)
+    return replace(history, clients=clients)
+
+
+def refused_otherwise(history: History) -> History:
+    return told(history, "CommandRejected", code="limit")
+
+
 def slow_neighbour(history: History) -> History:
     return replace(
         history,

@@ -279,8 +279,8 @@ class Facts:
 
     @cached_property
     def commands(self) -> list[Asked]:
-        """All but poison."""
-        return [one for one in self.history.clients if one.kind != "poison"]
+        """All that are to be answered."""
+        return [one for one in self.history.clients if one.kind not in ("poison", "ignored")]
 
     def name_of(self, message_id: str) -> str:
         """A message as sentences name it."""

@@ -102,10 +102,13 @@ class Asked:
     """None: it gave up before it heard anything."""
     heard: Mapping[str, Any] | None = None
     """`{"result": …}` or `{"code": …}`."""
-    kind: Literal["command", "poison", "neighbour"] = "command"
-    """`neighbour`: a command that was written right behind poison, to its partition."""
+    kind: Literal["command", "neighbour", "poison", "refused", "ignored"] = "command"
+    """`neighbour`: a command that was written right behind poison, to its partition. `poison` is to be set aside,
+    `refused` to be answered `invalid`, `ignored` to be passed over."""
     record: Record | None = None
-    """Of poison: what was written, byte for byte."""
+    """Of the last three: what was written, byte for byte."""
+    untroubled: tuple[str, ...] = ()
+    """Of poison: who reads it and does not set it aside, for it does not concern them or can be handled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +249,7 @@ def _put_back(line: dict[str, Any]) -> PutBack:
 def _asked(line: dict[str, Any]) -> Asked:
     record = None if line["record"] is None else _record(line["record"])
     times = {"asked_at": _time(line["asked_at"]), "heard_at": _time(line["heard_at"])}
-    return Asked(**{**line, **times, "record": record})
+    return Asked(**{**line, **times, "record": record, "untroubled": tuple(line.get("untroubled", ()))})
 
 
 def _arrival(line: dict[str, Any]) -> Arrival:

@@ -1,10 +1,14 @@
-"""I9: a poison record delays its neighbours by less than a second and ends in quarantine, byte for byte."""
+"""I9: a poison record delays its neighbours by less than a second and ends in quarantine, byte for byte.
+
+What can be answered, or is nobody's business, does not end there.
+"""
 
 from collections.abc import Iterator
 from statistics import median
 from typing import Final
 
 from sluice_contracts import topics
+from sluice_contracts.asyncapi import SERVICES
 
 from testkit.checker.facts import Facts
 from testkit.checker.history import Record
@@ -13,18 +17,10 @@ from testkit.checker.violation import Violation, text
 PREFIX: Final = "sluice-quarantine-"
 DELAY_SECONDS_MAX: Final = 1.0
 READERS: Final = {
-    topics.SEQUENCES_COMMANDS: ("sequences",),
-    topics.SEQUENCES_EVENTS: ("enrollment", "delivery", "console"),
-    topics.ENROLLMENT_COMMANDS: ("enrollment",),
-    topics.ENROLLMENT_IMPORTS: ("enrollment",),
-    topics.ENROLLMENT_REMOVALS: ("enrollment",),
-    topics.ENROLLMENT_EVENTS: ("delivery", "console"),
-    topics.ENROLLMENT_CONTROL: ("delivery", "console"),
-    topics.DELIVERY_COMMANDS: ("delivery",),
-    topics.DELIVERY_EVENTS: ("enrollment", "console"),
-    topics.CONTACTS_EVENTS: ("enrollment", "delivery", "console"),
+    topic: tuple(service.name for service in SERVICES if topic in service.receives)
+    for topic in sorted({topic for service in SERVICES for topic in service.receives})
 }
-"""Whose quarantine a record of each topic ends in."""
+"""Whose quarantine a record of each topic ends in: of everybody who reads it, as their documents say."""
 
 
 def poison_is_set_aside(facts: Facts) -> Iterator[Violation]:
@@ -35,20 +31,39 @@ def poison_is_set_aside(facts: Facts) -> Iterator[Violation]:
         if record.topic in topics.QUARANTINES
     }
     for asked in facts.history.clients:
-        poison = asked.record
-        if asked.kind != "poison" or poison is None:
+        written = asked.record
+        if written is None:
             continue
-        for service in READERS.get(poison.topic, ()):
+        for service in READERS.get(written.topic, ()):
             name = topics.QUARANTINE_OF[service]
-            kept = places.get((name, poison.topic, str(poison.partition), str(poison.offset)))
-            where = f"{asked.type} at {poison.topic}:{poison.partition}:{poison.offset}"
-            if kept is None:
-                yield Violation(asked.asked_at, "I9", f"{where} is not in {name}")
-            elif (kept.key, kept.value) != (poison.key, poison.value):
-                yield Violation(asked.asked_at, "I9", f"{where} is in {name} with other bytes than it came with")
-            elif _theirs(kept) != poison.headers:
-                yield Violation(asked.asked_at, "I9", f"{where} is in {name} with other headers than it came with")
+            kept = places.get((name, written.topic, str(written.partition), str(written.offset)))
+            troubled = asked.kind == "poison" and service not in asked.untroubled
+            if what := _wrong(written, kept, name) if troubled else _needless(kept, name):
+                where = f"{asked.type} at {written.topic}:{written.partition}:{written.offset}"
+                yield Violation(asked.asked_at, "I9", f"{where} is {what}")
+    yield from _refusals(facts)
     yield from _neighbours(facts)
+
+
+def _wrong(written: Record, kept: Record | None, name: str) -> str | None:
+    if kept is None:
+        return f"not in {name}"
+    if (kept.key, kept.value) != (written.key, written.value):
+        return f"in {name} with other bytes than it came with"
+    return f"in {name} with other headers than it came with" if _theirs(kept) != written.headers else None
+
+
+def _needless(kept: Record | None, name: str) -> str | None:
+    return None if kept is None else f"in {name}, and need not be set aside"
+
+
+def _refusals(facts: Facts) -> Iterator[Violation]:
+    """That they are answered at all is I11."""
+    for asked in facts.commands:
+        for answer in facts.answers.get((asked.source, asked.id), ()) if asked.kind == "refused" else ():
+            if answer.data.get("code") != "invalid":
+                told = answer.data.get("code", answer.name)
+                yield Violation(answer.at, "I9", f"{asked.type}, written to {asked.topic}, was answered {told}")
 
 
 def _neighbours(facts: Facts) -> Iterator[Violation]:
