@@ -139,7 +139,9 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
                 raise
             left = {"processes that do not come back": 1}
         else:
+            rests = monotonic()
             left = await rest.until_rest(stage.conn, sluice, prefix, seconds_max=scene.rest_seconds_max)
+            stage.told.append(f"worked for {rests - started:.0f} s, at rest after {monotonic() - rests:.0f} s")
         after = await rest.sizes(stage.conn)
         ended = utc_now()
         run = Run(
