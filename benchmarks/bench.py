@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
@@ -141,7 +142,7 @@ def _measure(module: ModuleType, console: Console, rounds: int, found: list[Meas
 
 
 def show(measured: Sequence[Measured], console: Console) -> None:
-    """The table, and what it was measured on."""
+    """The table, the settings of each figure, and what it was measured on."""
     console.print(HOW_TO_READ)
     table = Table(title="Figures: ours ÷ other", title_justify="left")
     for name in COLUMNS:
@@ -150,8 +151,18 @@ def show(measured: Sequence[Measured], console: Console) -> None:
         colour = "green" if verdict == "reached" else "red"
         table.add_row(*cells, f"[{colour}]{verdict}[/]", taken)
     console.print(table)
+    for line in settings_of(measured):
+        console.print(line, markup=False)
     for one in measured[-1:]:
         console.print(machine.in_words(one.machine))
+
+
+def settings_of(measured: Sequence[Measured]) -> list[str]:
+    """A line for each, and one for all that were measured with the same."""
+    alike = defaultdict[str, list[str]](list)
+    for one in measured:
+        alike[figures.in_words(one.settings)].append(one.figure.name)
+    return [f"{', '.join(names)}: {settings}" for settings, names in alike.items() if settings]
 
 
 def as_text(measured: Sequence[Measured], *, made_by: str = "make bench") -> str:

@@ -1,6 +1,6 @@
 """What a figure is: two measurements made in turns in one run, their ratio, and what it must reach."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -96,6 +96,19 @@ async def in_turns(number: int, ours: Rate, *others: Rate) -> list[Round]:
     order = range(len(sides)) if number % 2 else reversed(range(len(sides)))
     rates = {place: await sides[place]() for place in order}
     return [ratio(rates[0], rates[place]) for place in range(1, len(sides))]
+
+
+def in_words(settings: Mapping[str, Any]) -> str:
+    """Settings in one line; those that belong together stand in brackets."""
+    return "; ".join(f"{name}: {_said(value)}" for name, value in settings.items())
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"({in_words(value)})"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value))
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def keep(measured: Measured) -> None:

@@ -1,13 +1,16 @@
 """What stands in the table of the benchmarks follows from the rounds that were measured."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.bench import as_text
+from benchmarks.bench import as_text, settings_of
 from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.machine import commit
+from benchmarks.plot import drawn
 
 RATIO = Figure("R", "ours ÷ other", 0.5, 1.0)
 LATENCY = Figure("R", "late by", 100, 20, "less", " ms")
@@ -74,6 +77,26 @@ def test_the_table_says_on_which_side_of_a_bound_a_figure_must_be_how_many_round
         "| R | late by | ≤ 100 ms | ≤ 20 ms | 101.00 ms | 101.00-101.00 | 0 of 1 | 101 |  | not reached | 2026-11-26 |"
     )
     assert third == "| R | lost | ≤ 0 | ≤ 0 | 0.00 | 0.00-0.00 | 1 of 1 | 0 |  | reached | 2026-11-26 |"
+
+
+def test_settings_are_said_once_for_the_figures_that_share_them() -> None:
+    one, other, last, bare = measured(RATIO, 1), measured(LATENCY, 1), measured(NEVER, 1), measured(RATIO, 1)
+    one.figure, other.figure = replace(RATIO, name="R5"), replace(LATENCY, name="R6")
+    one.settings = other.settings = {"messages": 40_000, "connections": {"http": 64, "smtp": 16}}
+    last.settings = {"rates": [1, 2_000], "validated": True}
+
+    assert settings_of([one, other, last, bare]) == [
+        "R5, R6: messages: 40,000; connections: (http: 64; smtp: 16)",
+        "R: rates: 1, 2,000; validated: True",
+    ]
+
+
+def test_the_picture_has_a_row_for_each_figure_and_says_what_was_measured_and_what_must_be() -> None:
+    drawing = drawn([measured(RATIO, 0.4, 0.6, 0.5), measured(NEVER, 0)])
+
+    words = [text.text for text in ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}text")]
+
+    assert words[-4:] == ["R  ours ÷ other", "0.5 (0.5)", "R  lost", "0 (0)"]
 
 
 def test_a_figure_names_the_commit_and_whether_anything_but_figures_was_changed_since(tmp_path: Path) -> None:
