@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from devstack.stack import Stack
 from rich.console import Console
@@ -17,6 +17,7 @@ from benchmarks.peers.installed import Missing
 from benchmarks.peers.on_postgres import PGQUEUER, PROCRASTINATE, RIVER
 from benchmarks.peers.on_redis import CELERY
 from benchmarks.peers.peer import Peer, Settings
+from benchmarks.plot import drawn
 from benchmarks.sending import Sending
 
 PEERS: Final = (PGQUEUER, PROCRASTINATE, RIVER, CELERY)
@@ -67,8 +68,8 @@ class Benchmark:
             peer.name: dict(chosen) | {"jobs": self._jobs(peer)},
             "tried before": {in_words(peer.settings[number]): round(rate) for rate, number in tried},
         }
-        if peer.aside is not None:
-            measured.settings["aside"] = await self._aside(peer, peer.aside)
+        if peer.asides:
+            measured.settings["aside"] = {in_words(one): await self._aside(peer, chosen, one) for one in peer.asides}
         return measured
 
     async def _tried(self, peer: Peer, settings: Settings) -> float:
@@ -76,10 +77,10 @@ class Benchmark:
         self.console.print(f"  {peer.name}, {in_words(settings)}: {rate:,.0f} a second")
         return rate
 
-    async def _aside(self, peer: Peer, settings: Settings) -> dict[str, Any]:
-        rate = await self._of(peer, settings)
-        self.console.print(f"  {peer.name} with {in_words(settings)}, which does not count: {rate:,.0f}")
-        return dict(settings) | {"messages a second": round(rate)}
+    async def _aside(self, peer: Peer, chosen: Settings, change: Settings) -> int:
+        rate = await self._of(peer, {**chosen, **change})
+        self.console.print(f"  {peer.name} with {in_words(change)}, which does not count: {rate:,.0f}")
+        return round(rate)
 
     def _jobs(self, peer: Peer) -> int:
         return min(peer.jobs, len(self.contacts))
@@ -112,10 +113,15 @@ def main() -> int:
 
 
 def keep(measured: Measured) -> None:
-    """The figure, and the table of those that were measured last."""
+    """The figure, and the table and the picture of those that were measured last."""
     figures.keep(measured)
-    table = bench.as_text(figures.kept([peer.figure.name for peer in PEERS]), made_by="make bench-peers")
-    (figures.RESULTS.parent / "peers.md").write_text(table)
+    write(figures.kept([peer.figure.name for peer in PEERS]))
+
+
+def write(kept: Sequence[Measured]) -> None:
+    """The table and the picture for the repository."""
+    (figures.RESULTS.parent / "peers.md").write_text(bench.as_text(kept, made_by="make bench-peers"))
+    (figures.RESULTS.parent / "peers.svg").write_text(drawn(kept))
 
 
 def _asked() -> argparse.Namespace:

@@ -1,12 +1,12 @@
 """The peers whose queue is in Postgres: in a database of their own on the stack's server, made anew for each round."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import orjson
+from chassis.clock import sleep
 from devstack.stack import Stack
 from rich.console import Console
 
@@ -19,13 +19,20 @@ DATABASE: Final = "peer"
 WORK_SECONDS_MAX: Final = 600.0
 POLL_SECONDS: Final = 0.5
 """Seldom: counting is work for the server too. When the last was finished stands in the peer's own rows."""
+READY_SECONDS_MAX: Final = 60.0
+_ASKING: Final = "select count(distinct pid) from pg_locks where relation = $1::regclass and not granted"
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Its program, and where it keeps what is finished."""
+    """Its program, the table of its jobs, and where it keeps what is finished.
+
+    A lock on that table is to a peer what a closed gate is to our senders: its processes are up, have asked for jobs,
+    and wait.
+    """
 
     program: Callable[[Console], list[str]]
+    jobs: str
     finished: str
     last: str
 
@@ -34,16 +41,25 @@ class Queue:
         async with database(stack, "postgres") as conn:
             await conn.execute(f"drop database if exists {DATABASE} with (force)")
             await conn.execute(f"create database {DATABASE}")
-        env = os.environ | {"PEER_URL": admin_url(stack, DATABASE)}
+        env = processes.environment(PEER_URL=admin_url(stack, DATABASE))
         await processes.fill([*argv, "fill"], env, messages)
         async with database(stack, DATABASE) as conn:
             await conn.execute("vacuum analyze")
             await conn.execute("checkpoint")
             work = [*argv, "work", orjson.dumps(settings).decode()]
-            async with processes.ready(work, env, settings["processes"]) as running:
+            gate = conn.transaction()
+            await gate.start()
+            await conn.execute(f"lock table {self.jobs} in access exclusive mode")
+            asking: int = settings["processes"] * settings.get("managers", 1)
+            async with processes.several(work, env, settings["processes"]):
+
+                async def all_ask() -> bool:
+                    return int(await conn.fetchval(_ASKING, self.jobs)) >= asking
+
+                await until("a peer's processes ask for jobs", all_ask, seconds_max=READY_SECONDS_MAX)
+                await sleep(1.0)  # as our senders are waited for
                 began: datetime = await conn.fetchval("select clock_timestamp()")
-                for process in running:
-                    processes.begin(process)
+                await gate.commit()
 
                 async def all_finished() -> bool:
                     return int(await conn.fetchval(self.finished)) >= len(messages)
@@ -72,12 +88,17 @@ PGQUEUER: Final = Peer(
         {"processes": 2, "managers": 2, "batch": 100},
         {"processes": 2, "managers": 5, "batch": 100},
         {"processes": 2, "managers": 10, "batch": 100},
+        {"processes": 1, "managers": 1, "batch": 100},
+        {"processes": 1, "managers": 2, "batch": 100},
+        {"processes": 3, "managers": 1, "batch": 100},
     ),
     measure=Queue(
         _python("with_pgqueuer.py"),
+        "pgqueuer",
         "select count(*) from pgqueuer_log where status = 'successful'",
         "select max(created) from pgqueuer_log where status = 'successful'",
     ).measure,
+    asides=({"batch": 250}, {"batch": 500}),
 )
 
 PROCRASTINATE: Final = Peer(
@@ -90,9 +111,13 @@ PROCRASTINATE: Final = Peer(
         {"processes": 2, "concurrency": 30, "connections": 10},
         {"processes": 2, "concurrency": 100, "connections": 20},
         {"processes": 2, "concurrency": 300, "connections": 20},
+        {"processes": 1, "concurrency": 10, "connections": 10},
+        {"processes": 3, "concurrency": 10, "connections": 10},
+        {"processes": 4, "concurrency": 10, "connections": 10},
     ),
     measure=Queue(
         _python("with_procrastinate.py"),
+        "procrastinate_jobs",
         "select count(*) from procrastinate_jobs where status = 'succeeded'",
         "select max(at) from procrastinate_events where type = 'succeeded'",
     ).measure,
@@ -107,12 +132,15 @@ RIVER: Final = Peer(
         {"processes": 2, "workers": 100, "cooldown_ms": 1, "connections": 10},
         {"processes": 2, "workers": 5_000, "cooldown_ms": 1, "connections": 10},
         {"processes": 2, "workers": 10_000, "cooldown_ms": 1, "connections": 10},
+        {"processes": 2, "workers": 10_000, "cooldown_ms": 1, "connections": 20},
+        {"processes": 2, "workers": 10_000, "cooldown_ms": 1, "connections": 40},
         {"processes": 2, "workers": 1_000, "cooldown_ms": 100, "connections": 10},
         {"processes": 1, "workers": 1_000, "cooldown_ms": 1, "connections": 10},
         {"processes": 1, "workers": 5_000, "cooldown_ms": 1, "connections": 10},
     ),
     measure=Queue(
         _river,
+        "river_job",
         "select count(*) from river_job where state = 'completed'",
         "select max(finalized_at) from river_job where state = 'completed'",
     ).measure,

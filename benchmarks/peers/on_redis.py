@@ -30,11 +30,11 @@ async def measure(stack: Stack, console: Console, messages: list[bytes], setting
     python, server = str(installed.python(console)), str(installed.redis(console))
     argv = [python, str(installed.PROGRAMS / "with_celery.py")]
     async with _redis(server, settings["appendfsync"]) as socket:
-        env = os.environ | {"PEER_SOCKET": socket, "PYTHONWARNINGS": "ignore"}
+        env = processes.environment(PEER_SOCKET=socket, PYTHONWARNINGS="ignore")
         await processes.fill([*argv, "fill"], env, messages)
         async with _workers(python, env, settings):
             lead = [*argv, "lead", str(len(messages)), str(settings["processes"])]
-            async with processes.ready(lead, env, 1) as (leader,):
+            async with processes.ready(lead, env) as leader:
                 began = monotonic()
                 processes.begin(leader)
                 await processes.told(leader, "done", seconds_max=WORK_SECONDS_MAX)
@@ -81,7 +81,10 @@ CELERY: Final = Peer(
         {"processes": 2, "pool": "threads", "concurrency": 10, "appendfsync": "always"},
         {"processes": 2, "pool": "threads", "concurrency": 30, "appendfsync": "always"},
         {"processes": 2, "pool": "solo", "concurrency": 1, "appendfsync": "always"},
+        {"processes": 1, "pool": "gevent", "concurrency": 100, "appendfsync": "always"},
+        {"processes": 2, "pool": "gevent", "concurrency": 10, "appendfsync": "always"},
+        {"processes": 2, "pool": "gevent", "concurrency": 100, "appendfsync": "always"},
     ),
     measure=measure,
-    aside={"processes": 2, "pool": "prefork", "concurrency": 1, "appendfsync": "off"},
+    asides=({"appendfsync": "off"},),
 )

@@ -23,5 +23,5 @@ class Peer:
     settings: tuple[Settings, ...]
     measure: Callable[[Stack, Console, list[bytes], Settings], Awaitable[float]]
     """Puts the messages into its queue, and says how many a second are finished, from the word to begin to the last."""
-    aside: Settings | None = None
-    """Settings that do not count, measured once so that the reader knows what they cost."""
+    asides: tuple[Settings, ...] = ()
+    """What of the fastest settings is changed, one after the other; measured once each, and none of it counts."""

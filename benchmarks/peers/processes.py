@@ -1,17 +1,26 @@
-"""Processes of a peer: those that fill, and those that say when they are ready and wait to be told to begin."""
+"""Processes of a peer: those that fill, those that work, and one that says when it is ready and waits to be told to
+begin."""
 
 import asyncio
+import os
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from chassis.drain import GARBAGE_OBJECTS
+
 from benchmarks.arena import BenchmarkFailed
 
 READY_SECONDS_MAX: Final = 60.0
 FILL_SECONDS_MAX: Final = 300.0
 STOP_SECONDS_MAX: Final = 15.0
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours and `more`; the peers' Python looks for garbage as seldom as ours does (`programs/garbage.py`)."""
+    return os.environ | {"PEER_GARBAGE_OBJECTS": str(GARBAGE_OBJECTS)} | more
 
 
 async def fill(argv: Sequence[str], env: Mapping[str, str], messages: Sequence[bytes]) -> None:
@@ -24,13 +33,20 @@ async def fill(argv: Sequence[str], env: Mapping[str, str], messages: Sequence[b
 
 
 @asynccontextmanager
-async def ready(argv: Sequence[str], env: Mapping[str, str], count: int) -> AsyncIterator[list[Process]]:
-    """So many processes, each of which has connected and waits for a line."""
+async def several(argv: Sequence[str], env: Mapping[str, str], count: int) -> AsyncIterator[None]:
+    """So many processes of one kind."""
     async with AsyncExitStack() as all_of_them:
-        running = [await all_of_them.enter_async_context(started(argv, env)) for _ in range(count)]
-        for process in running:
-            await told(process, "ready", seconds_max=READY_SECONDS_MAX)
-        yield running
+        for _ in range(count):
+            await all_of_them.enter_async_context(started(argv, env))
+        yield
+
+
+@asynccontextmanager
+async def ready(argv: Sequence[str], env: Mapping[str, str]) -> AsyncIterator[Process]:
+    """A process that has connected and waits for a line."""
+    async with started(argv, env) as process:
+        await told(process, "ready", seconds_max=READY_SECONDS_MAX)
+        yield process
 
 
 async def told(process: Process, word: str, *, seconds_max: float) -> None:

@@ -5,7 +5,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"log"
 	"os"
 	"os/signal"
@@ -130,14 +129,6 @@ func work(ctx context.Context, said string) error {
 		Workers:       workers,
 	})
 	if err != nil {
-		return err
-	}
-	if err := pool.Ping(ctx); err != nil {
-		return err
-	}
-
-	fmt.Println("ready")
-	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
 	}
 	if err := client.Start(ctx); err != nil {

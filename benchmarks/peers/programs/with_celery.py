@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime
 
 from celery import Celery
+from garbage import seldom
 
 SOCKET = os.environ["PEER_SOCKET"]
 FULL = "messages"
@@ -27,6 +28,9 @@ app.conf.update(
     broker_transport_options={"visibility_timeout": 3_600},
     broker_connection_retry_on_startup=True,
 )
+
+
+seldom()
 
 
 @app.task(name="send")

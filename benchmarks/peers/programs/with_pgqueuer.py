@@ -8,6 +8,7 @@ import sys
 
 import asyncpg
 import uvloop
+from garbage import seldom
 from pgqueuer import AsyncpgDriver, PgQueuer, Queries
 from pgqueuer.models import Job
 
@@ -31,8 +32,6 @@ async def work(settings: dict[str, int]) -> None:
     managers = [await manager() for _ in range(settings["managers"])]
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, lambda: [one.shutdown.set() for one in managers])
-    print("ready", flush=True)
-    await asyncio.to_thread(sys.stdin.readline)
     await asyncio.gather(*(one.run(batch_size=settings["batch"]) for one in managers))
 
 
@@ -47,4 +46,5 @@ async def manager() -> PgQueuer:
     return one
 
 
+seldom()
 uvloop.run(fill() if sys.argv[1] == "fill" else work(json.loads(sys.argv[2])))

@@ -1,12 +1,12 @@
 """Procrastinate: `fill`, or `work` with settings as JSON: concurrency, connections."""
 
-import asyncio
 import json
 import logging
 import os
 import sys
 
 import uvloop
+from garbage import seldom
 from procrastinate import App, PsycopgConnector
 
 URL = os.environ["PEER_URL"]
@@ -34,9 +34,8 @@ async def fill() -> None:
 
 async def work() -> None:
     async with app.open_async():
-        print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.readline)
         await app.run_worker_async(concurrency=SETTINGS["concurrency"])
 
 
+seldom()
 uvloop.run(fill() if sys.argv[1] == "fill" else work())
