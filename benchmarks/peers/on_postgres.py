@@ -91,6 +91,7 @@ PGQUEUER: Final = Peer(
         {"processes": 1, "managers": 1, "batch": 100},
         {"processes": 1, "managers": 2, "batch": 100},
         {"processes": 3, "managers": 1, "batch": 100},
+        {"processes": 4, "managers": 1, "batch": 100},
     ),
     measure=Queue(
         _python("with_pgqueuer.py"),

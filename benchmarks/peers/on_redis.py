@@ -73,7 +73,7 @@ async def _workers(python: str, env: Mapping[str, str], settings: Settings) -> A
 CELERY: Final = Peer(
     Figure("R4b", "delivery to a null channel ÷ Celery, ETA, Redis", 5, 20),
     "Celery",
-    jobs=10_000,
+    jobs=20_000,
     settings=(
         {"processes": 2, "pool": "prefork", "concurrency": 1, "appendfsync": "always"},
         {"processes": 2, "pool": "prefork", "concurrency": 2, "appendfsync": "always"},
@@ -81,7 +81,6 @@ CELERY: Final = Peer(
         {"processes": 2, "pool": "threads", "concurrency": 10, "appendfsync": "always"},
         {"processes": 2, "pool": "threads", "concurrency": 30, "appendfsync": "always"},
         {"processes": 2, "pool": "solo", "concurrency": 1, "appendfsync": "always"},
-        {"processes": 1, "pool": "gevent", "concurrency": 100, "appendfsync": "always"},
         {"processes": 2, "pool": "gevent", "concurrency": 10, "appendfsync": "always"},
         {"processes": 2, "pool": "gevent", "concurrency": 100, "appendfsync": "always"},
     ),

@@ -15,6 +15,7 @@ from sluice_contracts import topics
 from benchmarks import raw, workload
 from benchmarks.arena import BenchmarkFailed, database, old_snapshot, until
 from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
+from benchmarks.loops import consume, produce
 from benchmarks.loops.process import heard, program
 from benchmarks.ratios import rows
 
@@ -77,7 +78,13 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         for number in range(rounds):
             taken["R14b"] += await in_turns(number, held, lambda: bench.relayed(prepared, times=TIMES_HELD))
             console.print(f"  R14b: {taken['R14b'][-1].ours:,.0f} records/s, without {taken['R14b'][-1].other:,.0f}")
-    settings = {"events": EVENTS, "one by one": EVENTS_ONE_BY_ONE, "of R14b": TIMES_HELD * EVENTS}
+    settings = {
+        "events": EVENTS,
+        "one by one": EVENTS_ONE_BY_ONE,
+        "of R14b": TIMES_HELD * EVENTS,
+        "the loop reads at once": consume.RECORDS_MAX,
+        "the producer's sends under way": produce.UNDER_WAY,
+    }
     return [Measured(figure, taken[figure.name], "events a second", settings) for figure in FIGURES]
 
 
