@@ -1,20 +1,23 @@
 """`getmany`, the same decoding, and the same rows in one statement a batch, each event at least once.
 
-A batch is decoded while the one before is written, and commits by itself. The offsets of what is written are committed
-behind it, one commit at a time, while all else goes on.
+A batch is decoded while the one before is written, in turns so short that the database does not wait for the loop, and
+commits by itself. The offsets of what is written are committed behind it, as seldom as ours, while all else goes on.
 """
 
 import asyncio
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from chassis.clock import sleep
 from sluice_contracts.delivery import MessageSent
 from sluice_contracts.envelope import decode
 
 from benchmarks.loops.process import told
 from benchmarks.ratios.rows import INSERT
 
-RECORDS_MAX = 500
+RECORDS_MAX = 4_000
+RECORDS_A_TURN = 100
+COMMIT_SECONDS = 2.0
 
 Columns = tuple[list[str], list[str], list[str], list[str]]
 Offsets = dict[TopicPartition, int]
@@ -39,12 +42,18 @@ async def main() -> None:
     async def read() -> None:
         while True:
             found = await consumer.getmany(timeout_ms=250, max_records=RECORDS_MAX)
-            envelopes = [decode(record.value, record.headers) for records in found.values() for record in records]
-            if not envelopes:
+            every = [record for records in found.values() for record in records]
+            if not every:
                 continue
-            sent = [MessageSent.from_dict(envelope.data) for envelope in envelopes]
+            ids: list[str] = []
+            sent: list[MessageSent] = []
+            for start in range(0, len(every), RECORDS_A_TURN):
+                turn = [decode(record.value, record.headers) for record in every[start : start + RECORDS_A_TURN]]
+                ids += [envelope.id for envelope in turn]
+                sent += [MessageSent.from_dict(envelope.data) for envelope in turn]
+                await sleep(0)
             columns = (
-                [envelope.id for envelope in envelopes],
+                ids,
                 [one.contact_id for one in sent],
                 [one.sequence_id for one in sent],
                 [one.step_id for one in sent],
@@ -63,6 +72,7 @@ async def main() -> None:
             await moved.wait()
             moved.clear()
             await consumer.commit(dict(written))
+            await sleep(COMMIT_SECONDS)
 
     await consumer.start()
     async with asyncio.TaskGroup() as group:

@@ -10,7 +10,7 @@ from sluice_contracts.envelope import HEADERS
 
 from benchmarks.loops.process import say, told
 
-UNDER_WAY = 10_000
+UNDER_WAY = 2_000
 
 
 async def main() -> None:

@@ -20,7 +20,7 @@ async def main() -> None:
     say(ready=True)
     await conn.execute("select pg_advisory_lock_shared($1)", raw.START_LOCK)
     if settings["what"] == "import":
-        size = workload.CHUNK_CONTACTS
+        size = raw.IMPORTS_PER_BATCH
         starts = range(share * size, len(rows), raw.LOOPS * size)
         await raw.write_imports(conn, (rows[start : start + size] for start in starts), knowing=knowing)
     elif knowing:

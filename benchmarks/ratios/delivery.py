@@ -44,7 +44,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         "messages": MESSAGES,
         "processes": sending.processes,
         "loops": raw.LOOPS,
-        "batch": raw.SENDS_PER_BATCH,
+        "a loop claims at once": raw.SENDS_PER_BATCH,
         "a loop that knows beforehand what it will write": {
             "ratio": round(median(one.value for one in knowing), 3),
             "other": [round(one.other or 0.0) for one in knowing],

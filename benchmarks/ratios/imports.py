@@ -76,6 +76,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         "under way": workload.CHUNKS_IN_FLIGHT,
         "processes": PROCESSES,
         "loops": raw.LOOPS,
+        "a loop writes at once": raw.IMPORTS_PER_BATCH,
         "a loop that knows beforehand what it will write": {
             "ratio": round(median(one.value for one in knowing), 3),
             "other": [round(one.other or 0.0) for one in knowing],

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from chassis.pool import Conn
 from delivery.settings import MIGRATIONS
+from enrollment.settings import MIGRATIONS as ENROLLMENT
 from messaging import MIGRATIONS as MESSAGING
 from testkit.database import fresh_schema, sluice_url
 from testkit.stack import Servers
@@ -20,6 +21,11 @@ _DUE = "select enrollment_id, due_active from pending"
 _SENT = "select enrollment_id, due_at from message"
 _LEFT = "select count(*) from pending where step_id <> $1"
 _BOOKED = "select sum(pending), sum(claimed), sum(sent) from books_delta"
+_IMPORTED = """
+select (select count(distinct enrollment_id) from enrollment),
+    (select count(distinct key) from outbox where topic = 'enrollment.events'),
+    (select count(distinct key) from outbox where topic = 'enrollment.answers'), (select count(*) from inbox)
+"""
 _LOSE_ONE = "delete from message where enrollment_id = (select min(enrollment_id::text)::uuid from message);"
 _REPEAT_ONE = "insert into message select * from message limit 1;"
 
@@ -53,6 +59,24 @@ async def test_the_loops_send_every_message_once_with_the_time_at_which_it_was_d
     assert await conn.fetchval(_LEFT, workload.SECOND_STEP) == 0
     assert [tuple(row) for row in await conn.fetch(_BOOKED)] == [(0, 0, len(IDS))]
     await raw.complete(conn, "message", len(IDS))
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("knowing", [False, True])
+async def test_a_loop_that_imports_writes_every_enrollment_with_its_event_and_answers_every_command(
+    running: Servers, knowing: bool
+) -> None:
+    rows = raw.prepared(workload.contact_ids(raw.IMPORTS_PER_BATCH + workload.CHUNK_CONTACTS))
+    batches = rows[: raw.IMPORTS_PER_BATCH], rows[raw.IMPORTS_PER_BATCH :]
+    async with fresh_schema(running, "enrollment", MESSAGING, ENROLLMENT):
+        told = {"search_path": "enrollment", "timezone": "UTC"}
+        conn = await asyncpg.connect(sluice_url(running.admin_url), server_settings=told)
+
+        await raw.write_imports(conn, batches, knowing=knowing)
+
+        [counted] = await conn.fetch(_IMPORTED)
+        await conn.close()
+    assert tuple(counted) == (len(rows), len(rows), 3, 3)
 
 
 @pytest.mark.stack
