@@ -1,11 +1,13 @@
-"""A network that can be told to fail: TCP links that are cut, held, slow or dripping.
+"""A network that can be told to fail: TCP links that are cut, lost, held, slow or dripping.
 
 `python -m testkit.proxy NAME=LISTEN:TARGET …` forwards loopback ports; one line of JSON on stdin changes a link, e.g.
-`{"link": "kafka", "mode": "slow", "seconds": 0.2}`, and is answered with `ok`. It ends with its stdin.
+`{"link": "kafka", "mode": "slow", "seconds": 0.2}`, and is answered with `ok N`: the mode that ends has met so many
+connections (`cut`, `lose`) or pieces of what was sent. It ends with its stdin.
 """
 
 import argparse
 import asyncio
+import ctypes
 import socket
 import struct
 import sys
@@ -20,12 +22,18 @@ LOOPBACK: Final = "127.0.0.1"
 CHUNK_BYTES: Final = 64 * 1024
 DRIP_SECONDS: Final = 0.05
 DRIP_BYTES: Final = 512
-Mode = Literal["pass", "cut", "hold", "mute", "slow", "drip"]
-"""`cut`: connections are reset, new ones too. `hold`: they stand, and no byte passes until the link is well again.
-`mute`: what the target says is held, what it is told passes. `slow`: each piece is `seconds` late. `drip`: a little at
-a time."""
+Mode = Literal["pass", "cut", "lose", "hold", "mute", "slow", "drip"]
+"""`cut`: connections are reset, new ones too. `lose` (Linux): they are half open. Neither side is told, what either
+sends is not even acknowledged, and they stay so when the link is well again; new ones do not come about before that.
+`hold`: connections stand, and no byte passes until the link is well again. `mute`: what the target says is held, what
+it is told passes. `slow`: each piece is `seconds` late. `drip`: a little at a time."""
 MODES: Final[tuple[str, ...]] = get_args(Mode)
 _RESET: Final = struct.pack("ii", 1, 0)
+_ATTACH_FILTER: Final = 26
+_DETACH_FILTER: Final = 27
+"""Of asm-generic/socket.h: Python does not name them."""
+_DROP_ALL: Final = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+"""A packet filter of one instruction, `ret 0`: the kernel drops each segment before TCP sees it."""
 
 
 @dataclass
@@ -37,25 +45,42 @@ class Link:
     target: int
     mode: Mode = "pass"
     seconds: float = 0.0
+    met: int = 0
+    """What this mode has done something to."""
     well: asyncio.Event = field(default_factory=asyncio.Event)
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    lost: set[asyncio.StreamWriter] = field(default_factory=set)
+    """Kept, so that nobody is told."""
 
     async def open(self) -> None:
         """Listen, until the process ends."""
         self.well.set()
-        await asyncio.start_server(self._connected, LOOPBACK, self.listen)
+        self._server = await asyncio.start_server(self._connected, LOOPBACK, self.listen)
 
-    def change(self, mode: Mode, seconds: float) -> None:
-        """From now on; what was held passes as soon as the new mode lets it."""
+    def change(self, mode: Mode, seconds: float) -> int:
+        """From now on; what was held passes as soon as the new mode lets it. What the mode before has met."""
+        met, self.met = self.met, 0
+        if "lose" in (mode, self.mode):
+            (listening,) = self._server.sockets
+            _lose(listening) if mode == "lose" else _find(listening)
         self.mode, self.seconds = mode, seconds
-        if mode == "cut":
-            for writer in list(self.writers):
-                _reset(writer)
+        for writer in list(self.writers) if mode in ("cut", "lose") else ():
+            self._end(writer)
         self.well.clear() if mode in ("hold", "mute") else self.well.set()
+        return met
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _end(self, writer: asyncio.StreamWriter) -> None:
+        self.met += 1
         if self.mode == "cut":
             _reset(writer)
+        else:
+            _lose(writer.get_extra_info("socket"))
+            self.lost.add(writer)
+            self.writers.discard(writer)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.mode in ("cut", "lose"):
+            self._end(writer)
             return
         self.writers.add(writer)
         try:
@@ -63,6 +88,9 @@ class Link:
         except OSError:
             self.writers.discard(writer)
             _reset(writer)
+            return
+        if writer in self.lost:  # meanwhile
+            self._end(back)
             return
         self.writers.add(back)
         pumps = [
@@ -72,7 +100,7 @@ class Link:
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for pump in pumps:
             pump.cancel()
-        for one in (writer, back):
+        for one in {writer, back} - self.lost:
             self.writers.discard(one)
             one.close()
 
@@ -80,13 +108,17 @@ class Link:
         with suppress(OSError):
             while data := await source.read(CHUNK_BYTES):
                 while self.mode == "hold" or (self.mode == "mute" and answers):
+                    self.met += 1
                     await self.well.wait()
                 if self.mode == "slow":
+                    self.met += 1
                     await sleep(self.seconds)
                 await self._pass(data, sink)
 
     async def _pass(self, data: bytes, sink: asyncio.StreamWriter) -> None:
-        while data:
+        if self.mode == "drip" and len(data) > DRIP_BYTES:
+            self.met += 1
+        while data and sink not in self.lost:
             size = DRIP_BYTES if self.mode == "drip" else len(data)
             sink.write(data[:size])
             await sink.drain()
@@ -103,6 +135,17 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+def _lose(connection: socket.socket) -> None:
+    """Whatever is sent to this socket is lost from now on."""
+    program = struct.pack("HL", 1, ctypes.addressof(_DROP_ALL))
+    connection.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, program)
+
+
+def _find(connection: socket.socket) -> None:
+    """It hears again."""
+    connection.setsockopt(socket.SOL_SOCKET, _DETACH_FILTER, 0)
+
+
 async def serve(links: list[Link]) -> None:
     """Forward, and follow what is said on stdin until it ends."""
     for link in links:
@@ -110,11 +153,11 @@ async def serve(links: list[Link]) -> None:
     by_name = {link.name: link for link in links}
     told = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(told), sys.stdin)
-    _say("ok")
+    _say("ok 0")
     async for line in told:
         asked = orjson.loads(line)
-        by_name[asked["link"]].change(asked["mode"], asked.get("seconds", 0.0))
-        _say("ok")
+        met = by_name[asked["link"]].change(asked["mode"], asked.get("seconds", 0.0))
+        _say(f"ok {met}")
 
 
 def _say(word: str) -> None:
@@ -158,11 +201,14 @@ class Network:
         await network._heard()
         return network
 
-    async def set(self, link: str, mode: Mode, *, seconds: float = 0.0) -> None:
-        """Change a link; returns when it is so."""
+    async def set(self, link: str, mode: Mode, *, seconds: float = 0.0) -> int:
+        """Change a link; returns when it is so: what the mode before has met, connections or pieces of what was sent.
+
+        0 where that mode has done nothing to anybody (and where it was `pass`).
+        """
         assert self._process.stdin is not None
         self._process.stdin.write(orjson.dumps({"link": link, "mode": mode, "seconds": seconds}) + b"\n")
-        await self._heard()
+        return await self._heard()
 
     async def stop(self) -> None:
         """End it."""
@@ -170,10 +216,12 @@ class Network:
             self._process.terminate()
         await self._process.wait()
 
-    async def _heard(self) -> None:
+    async def _heard(self) -> int:
         assert self._process.stdout is not None
-        if await self._process.stdout.readline() != b"ok\n":
+        word, _, met = (await self._process.stdout.readline()).partition(b" ")
+        if word != b"ok":
             raise RuntimeError("the proxy has ended")
+        return int(met)
 
 
 if __name__ == "__main__":
