@@ -188,18 +188,24 @@ def server(layout: Layout, jars: Sequence[Path], *, node: int, listeners: Sequen
     return [*command(layout, jars, main="kafka.Kafka"), str(_configuration(layout, node)), *listeners]
 
 
-def through(*, port: int, controller: int, own: int, advertised: int) -> list[str]:
-    """A second listener at `own`, which tells its clients to come to `advertised`: a proxy may stand there.
+def through(ways: Mapping[int, int], *, port: int, controller: int) -> list[str]:
+    """More listeners, each at a port of its own, which tells its clients to come to another: a proxy may stand there.
 
     Who puts a proxy there means to break things on a busy machine: the broker is given more time before it is fenced.
     """
+    at = {"PLAINTEXT": port} | {f"THROUGH{number}": own for number, own in enumerate(ways, start=1)}
+    told = dict(zip(at, (port, *ways.values()), strict=True))
     settings = {
-        "listeners": f"PLAINTEXT://{LOOPBACK}:{port},THROUGH://{LOOPBACK}:{own},CONTROLLER://{LOOPBACK}:{controller}",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port},THROUGH://{LOOPBACK}:{advertised}",
+        "listeners": _listeners(at | {"CONTROLLER": controller}),
+        "advertised.listeners": _listeners(told),
         "broker.session.timeout.ms": str(SESSION_MILLISECONDS),
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,THROUGH:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in (*at, "CONTROLLER")),
     }
     return [argument for name, value in settings.items() for argument in ("--override", f"{name}={value}")]
+
+
+def _listeners(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://{LOOPBACK}:{port}" for name, port in ports.items())
 
 
 def tool_class(name: str) -> str:

@@ -21,7 +21,6 @@ from devstack.state import Wanted
 BROKERS: Final = ("kafka", "kafka-2", "kafka-3")
 """By their node ids, from 1: the first alone, or all three."""
 STACK: Final = ("postgres", *BROKERS)
-KAFKA_THROUGH: Final = "kafka-through"
 SINK_HTTP: Final = "sink"  # it answers about its health there too
 SINK_SMTP: Final = "sink-smtp"
 RECEIVE_HTTP: Final = "receive-http"
@@ -125,13 +124,9 @@ class Programs:
             number: self._ports[MORE_PORTS[one]] for number, one in enumerate(BROKERS[: wanted.brokers], start=1)
         }
         listeners: list[str] = []
-        if wanted.kafka_through is not None:
-            listeners = kafka.through(
-                port=port,
-                controller=controllers[node],
-                own=self._ports[KAFKA_THROUGH],
-                advertised=wanted.kafka_through,
-            )
+        if wanted.kafka_through:
+            ways = dict(zip(through(self._ports, wanted), wanted.kafka_through, strict=True))
+            listeners = kafka.through(ways, port=port, controller=controllers[node])
         return Program(
             name=name,
             argv=tuple(kafka.server(layout, files, node=node, listeners=listeners)),
@@ -201,6 +196,11 @@ def bootstrap(layout: Layout) -> list[str]:
     """Where the brokers of a stack listen."""
     ports = Ports(layout)
     return [f"{LOOPBACK}:{ports[name]}" for name in BROKERS[: Wanted.read(layout).brokers]]
+
+
+def through(ports: Ports, wanted: Wanted) -> list[int]:
+    """The ports of Kafka's listeners that send their clients to proxies, in the order of those."""
+    return [ports[f"kafka-through-{number}"] for number, _ in enumerate(wanted.kafka_through or (), start=1)]
 
 
 def webhook_secret(layout: Layout) -> str:

@@ -24,12 +24,12 @@ from devstack.ports import LOOPBACK, Ports
 from devstack.programs import (
     BROKERS,
     CONSOLE_HTTP,
-    KAFKA_THROUGH,
     RECEIVE_HTTP,
     SENDERS_MAX,
     SINK_HTTP,
     SINK_SMTP,
     bootstrap,
+    through,
     webhook_secret,
 )
 from devstack.progress import Progress, Silent
@@ -82,7 +82,7 @@ class Stack:
         senders: int | None = None,
         env: Mapping[str, str] | None = None,
         without: Sequence[str] = (),
-        kafka_through: int | None = None,
+        kafka_through: Sequence[int] | None = None,
         brokers: int | None = None,
         progress: Progress | None = None,
         attached: bool = False,
@@ -91,7 +91,7 @@ class Stack:
 
         `prepare` migrates the schemas and makes the topics (default: where services are started); roles and the
         database are always made. `senders`: as many as there were before, at first one. `env` is added to the
-        environment of every service. `kafka_through`: the port of a proxy before Kafka's second listener (see
+        environment of every service. `kafka_through`: ports of proxies, each before a listener of Kafka's own (see
         the property of that name). `brokers`: one (the default), or three, which are one cluster; then the profile
         `production` gives each topic three replicas. A stack keeps its number until it is reset. `attached`: the
         stack ends when this process does. A start that fails or is interrupted leaves no process behind that it
@@ -116,10 +116,10 @@ class Stack:
                 profile=self.profile,
                 env=dict(env or {}),
                 without=list(without),
-                kafka_through=kafka_through if kafka_through is not None else before.kafka_through,
+                kafka_through=before.kafka_through if kafka_through is None else list(kafka_through),
                 brokers=before.brokers if brokers is None else brokers,
             )
-            if wanted.brokers > 1 and wanted.kafka_through is not None:
+            if wanted.brokers > 1 and wanted.kafka_through:
                 raise StackError("A proxy can stand before one broker alone.")
             if running is not None:
                 told.say("the stack is running already")
@@ -295,9 +295,9 @@ class Stack:
         )
 
     @property
-    def kafka_through(self) -> int:
-        """The port of Kafka's second listener, where one was asked for: what a proxy leads to."""
-        return Ports(self.layout)[KAFKA_THROUGH]
+    def kafka_through(self) -> list[int]:
+        """For each proxy that was asked for, the port of Kafka's that it leads to."""
+        return through(Ports(self.layout), Wanted.read(self.layout))
 
     def kafka_tool(
         self, name: str, *arguments: str, stdin: str | None = None, seconds_max: float = 60.0

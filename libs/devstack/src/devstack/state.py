@@ -34,8 +34,8 @@ class Wanted:
     env: Mapping[str, str] = field(default_factory=dict)
     without: Sequence[str] = ()
     """Services that are left out, by name."""
-    kafka_through: int | None = None
-    """The port of a proxy to which a second listener of Kafka sends its clients."""
+    kafka_through: Sequence[int] | None = None
+    """Ports of proxies; for each, Kafka has a listener that sends its clients there."""
     brokers: int = 1
 
     @classmethod
