@@ -1,5 +1,7 @@
 """Connections to Postgres: one pool per process, one way to tell an outage from a fault in the data."""
 
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -21,6 +23,10 @@ __all__ = ["Conn", "Pool", "connection_settings", "create_pool", "is_transient",
 COMMAND_SECONDS_MAX: Final = 30.0
 CONNECT_SECONDS_MAX: Final = 10.0
 IDLE_IN_TRANSACTION_SECONDS_MAX: Final = 2.0
+UNHEARD_SECONDS_MAX: Final = 10
+"""A connection whose other end acknowledges nothing for so long is over, at both ends."""
+PROBE_SECONDS: Final = 2
+"""How long a connection is silent before the kernel asks the other end, and between its questions."""
 
 TRANSIENT_CLASSES: Final = frozenset({"08", "53", "58"})
 """Connection lost, resources short, a system error under the server."""
@@ -46,9 +52,10 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
     """What every session of a service runs under.
 
     A process that is frozen inside a transaction keeps its row locks; the server ends that transaction after two
-    seconds. The schema comes before the system's own names, so that a test can put its own clock there; no role of a
-    service may make a function in it. Sessions speak UTC, and the planner's compiler is off: it costs more than short
-    statements take.
+    seconds. A process that cannot be reached any more would keep what its session has locked, a relay's place among
+    others, for two hours by TCP's defaults; the server ends that session after UNHEARD_SECONDS_MAX. The schema comes
+    before the system's own names, so that a test can put its own clock there; no role of a service may make a function
+    in it. Sessions speak UTC, and the planner's compiler is off: it costs more than short statements take.
     """
     return {
         "search_path": f"{schema}, pg_catalog",
@@ -57,6 +64,9 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
         "jit": "off",
         "statement_timeout": str(int(COMMAND_SECONDS_MAX * 1000)),
         "idle_in_transaction_session_timeout": str(int(IDLE_IN_TRANSACTION_SECONDS_MAX * 1000)),
+        "tcp_keepalives_idle": str(PROBE_SECONDS),
+        "tcp_keepalives_interval": str(PROBE_SECONDS),
+        "tcp_user_timeout": str(UNHEARD_SECONDS_MAX * 1000),
     }
 
 
@@ -74,9 +84,20 @@ async def create_pool(settings: ServiceSettings, *, schema: str, application: st
         max_size=settings.database_pool_max,
         timeout=CONNECT_SECONDS_MAX,
         command_timeout=COMMAND_SECONDS_MAX,
+        init=_mind_silence,
         reset=_keep,
         server_settings=connection_settings(schema, application or schema),
     )
+
+
+async def _mind_silence(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Our end's share of UNHEARD_SECONDS_MAX: a statement that timed out waits as long again for its cancellation."""
+    connection = conn._transport.get_extra_info("socket")  # type: ignore[attr-defined] # asyncpg has no setting for it
+    if sys.platform == "linux" and connection.family != socket.AF_UNIX:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, PROBE_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, PROBE_SECONDS)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_SECONDS_MAX * 1000)
 
 
 async def _keep(conn: "asyncpg.Connection[asyncpg.Record]") -> None:

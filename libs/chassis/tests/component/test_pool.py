@@ -1,11 +1,26 @@
 """The pool on a real Postgres: what its sessions run under, and which of its errors are outages."""
 
+import asyncio
+import socket
+import sys
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from chassis.pool import Conn, Pool, connection_settings, create_pool, is_transient, session
+from chassis.clock import sleep
+from chassis.pool import (
+    UNHEARD_SECONDS_MAX,
+    Conn,
+    Pool,
+    connection_settings,
+    create_pool,
+    is_transient,
+    session,
+)
+from pydantic import SecretStr
 from testkit.database import settings
+from testkit.proxy import LOOPBACK, Network
 from testkit.stack import Servers
 
 pytestmark = pytest.mark.stack
@@ -32,6 +47,9 @@ async def test_sessions_run_under_the_settings_of_the_chassis(pool: Pool) -> Non
         "jit": "off",
         "statement_timeout": "30s",
         "idle_in_transaction_session_timeout": "2s",
+        "tcp_keepalives_idle": "2",
+        "tcp_keepalives_interval": "2",
+        "tcp_user_timeout": "10000",
     }
 
 
@@ -46,6 +64,35 @@ async def test_a_session_that_the_server_ended_is_an_outage_and_the_pool_recover
     assert is_transient(during.value)
     assert is_transient(afterwards.value)
     assert await pool.fetchval("select 1") == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the proxy loses connections on Linux alone")
+async def test_a_connection_that_leads_nowhere_any_more_is_over_at_both_ends(running: Servers, admin: Conn) -> None:
+    own = settings(running, "sequences")
+    url, target = running.urls["sequences"], urlsplit(running.urls["sequences"]).port or 5432
+    with socket.create_server((LOOPBACK, 0)) as free:
+        listen = free.getsockname()[1]
+    network = await Network.start({"postgres": (listen, target)})
+    through = SecretStr(url.replace(f":{target}/", f":{listen}/"))
+    pool = await create_pool(own.model_copy(update={"database_url": through}), schema="sequences")
+    try:
+        async with session(pool) as conn:
+            await conn.execute("select pg_advisory_lock(4712)")
+            await network.set("postgres", "lose")
+            async with asyncio.timeout(2 * UNHEARD_SECONDS_MAX):
+                with pytest.raises(Exception) as found_out:  # noqa: PT011 - asyncpg raises one of several
+                    await conn.fetchval("select 1")
+        async with asyncio.timeout(UNHEARD_SECONDS_MAX):
+            while not await admin.fetchval("select pg_try_advisory_lock(4712)"):
+                await sleep(0.1)
+        await network.set("postgres", "pass")
+
+        assert is_transient(found_out.value)
+        assert await pool.fetchval("select 1") == 1
+    finally:
+        await admin.execute("select pg_advisory_unlock_all()")
+        pool.terminate()
+        await network.stop()
 
 
 async def test_what_a_session_held_and_listened_to_ends_with_its_block(pool: Pool, admin: Conn) -> None:
