@@ -10,7 +10,7 @@ from sluice_contracts.enrollment import EnrollContacts
 from tests.faults.scene import Fault, Outcome, Play, Scene, play
 from tests.faults.scenes import database, freezing, network, records, sinks
 from tests.faults.scenes.freezing import pause_all, resume_all
-from tests.faults.stage import LEASE_SECONDS, Stage
+from tests.faults.stage import KAFKA, LEASE_SECONDS, Stage
 
 REST_SECONDS_MAX: Final = 15.0
 """What a bug has lost never comes to rest."""
@@ -145,7 +145,7 @@ PLANTED: Final = {
             "I2b",
             "Kafka did not answer",
             "senders do not mind that stops are not heard",
-            network.link("kafka", mode="hold", seconds=10.0, deaf="Kafka did not answer"),
+            network.link(*KAFKA, mode="hold", seconds=10.0, deaf="Kafka did not answer"),
             load_seconds=14.0,
         ),
         Planted(

@@ -60,7 +60,19 @@ READY_SECONDS_MAX: Final = 180.0
 SMALL_DISK_MEGABYTES: Final = 1_024
 STRUCK_SECONDS_MAX: Final = 20.0
 FROZEN_SECONDS_MAX: Final = 14.0
-LINKS: Final = ("kafka", "postgres-sequences", "postgres-enrollment", "postgres-delivery", "sink-http", "sink-smtp")
+ROLES: Final = {
+    "sequences": "sequences-run",
+    "enrollment": "enrollment-run",
+    "delivery-plan": "delivery-plan",
+    "delivery-send": "delivery-send",
+    "console": "console-run",
+}
+"""What runs as what; all senders are one role."""
+KAFKA: Final = tuple(f"kafka-{one}" for one in ROLES if one != "delivery-send")
+"""The links of each role to Kafka. A sender has none: what it must hear stands in Postgres."""
+POSTGRES: Final = tuple(f"postgres-{one}" for one in ROLES)
+SINKS: Final = ("sink-http", "sink-smtp")
+LINKS: Final = (*KAFKA, *POSTGRES, *SINKS)
 
 
 class Struck(NamedTuple):
@@ -308,9 +320,7 @@ def _service(process: str) -> str:
 
 
 def _role(process: str) -> str:
-    return {"delivery-plan": "delivery-plan", "delivery-receive": "delivery-receive"}.get(
-        process, "delivery-send" if process.startswith("sender") else f"{process}-run"
-    )
+    return ROLES["delivery-send" if process.startswith("sender") else process]
 
 
 @asynccontextmanager
@@ -325,7 +335,7 @@ async def staged(
     folder = root / "injected"
     folder.mkdir()
     stack = Stack.at(root, profile="local" if brokers == 1 else "production")
-    links = LINKS if brokers == 1 else LINKS[1:]
+    links = LINKS if brokers == 1 else (*POSTGRES, *SINKS)
     network: Network | None = None
     conn: Connection | None = None
     try:
@@ -334,7 +344,7 @@ async def staged(
         stack.layout.prepare()
         ports = {link: Ports(stack.layout)[f"through-{link}"] for link in links}
         say("starting Kafka and Postgres")
-        through = ports.get("kafka")
+        through = [ports[link] for link in KAFKA if link in ports]
         await asyncio.to_thread(
             stack.start, services=False, prepare=False, attached=True, kafka_through=through, brokers=brokers
         )
@@ -401,12 +411,9 @@ async def _provision(kafka: list[str], profile: str, more: Mapping[str, str]) ->
 
 def _targets(stack: Stack) -> dict[str, int]:
     ports = Ports(stack.layout)
-    postgres = ports["postgres"]
     return {
-        "kafka": stack.kafka_through,
-        "postgres-sequences": postgres,
-        "postgres-enrollment": postgres,
-        "postgres-delivery": postgres,
+        **dict(zip(KAFKA, stack.kafka_through, strict=False)),
+        **dict.fromkeys(POSTGRES, ports["postgres"]),
         "sink-http": ports["sink"],
         "sink-smtp": ports["sink-smtp"],
     }
@@ -415,8 +422,13 @@ def _targets(stack: Stack) -> dict[str, int]:
 def _ways(stack: Stack, ports: Mapping[str, int]) -> dict[str, dict[str, int]]:
     """From which port each process is led to which."""
     own = Ports(stack.layout)
-    ways: dict[str, dict[str, int]] = {"": {str(own["kafka"]): ports["kafka"]} if "kafka" in ports else {}}
-    for role in ("sequences-run", "enrollment-run", "delivery-plan", "delivery-send", "delivery-receive"):
-        ways[role] = {str(own["postgres"]): ports[f"postgres-{role.partition('-')[0]}"]}
+    ways = {
+        role: {
+            str(own[server]): ports[f"{server}-{name}"]
+            for server in ("kafka", "postgres")
+            if f"{server}-{name}" in ports
+        }
+        for name, role in ROLES.items()
+    }
     ways["delivery-send"][str(own["sink-smtp"])] = ports["sink-smtp"]
     return ways

@@ -1,4 +1,4 @@
-"""Addresses in the environment lead through the proxies: SLUICE_FAULTS_WAYS, JSON, `{role or "": {port: port}}`."""
+"""Addresses in the environment lead through the proxies: SLUICE_FAULTS_WAYS, JSON, `{role: {port: port}}`."""
 
 import os
 import re
@@ -12,8 +12,7 @@ _PORT: Final = re.compile(r"(?<![0-9])[0-9]{4,5}(?![0-9])")
 
 def lead(role: str) -> None:
     """Before anything reads them."""
-    ways = orjson.loads(os.environ.get("SLUICE_FAULTS_WAYS", "{}"))
-    own = ways.get("", {}) | ways.get(role, {})
+    own = orjson.loads(os.environ.get("SLUICE_FAULTS_WAYS", "{}")).get(role, {})
     for name in NAMED:
         if name in os.environ:
             head, at, tail = os.environ[name].rpartition("@")  # a password may hold what looks like a port
