@@ -111,8 +111,16 @@ async def session(pool: Pool) -> AsyncIterator[Conn]:
         try:
             yield conn
         finally:
-            if not conn.is_closed():
+            if not _is_over(conn):
                 await conn.reset()
+
+
+def _is_over(conn: Conn) -> bool:
+    """The pool takes back at once what is lost, and then nothing may be asked of it: whatever ended the block stays."""
+    try:
+        return conn.is_closed()
+    except asyncpg.InterfaceError:
+        return True
 
 
 def is_transient(error: BaseException) -> bool:
