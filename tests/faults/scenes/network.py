@@ -1,5 +1,6 @@
 """The network between services and Kafka, Postgres and sinks."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Final
@@ -14,6 +15,7 @@ from tests.faults.stage import KAFKA, POSTGRES, SINKS
 
 STALENESS_AND_MORE_SECONDS: Final = 9.0
 SINK_LAG_SECONDS: Final = 5.0
+SENDING_SECONDS_MAX: Final = 10.0
 UNHEARD_AND_MORE_SECONDS: Final = 13.0
 """Longer than either end of a connection to Postgres waits for the other."""
 
@@ -24,6 +26,7 @@ def link(
     """These links are in this mode for some seconds; `deaf` where no stop can be heard meanwhile."""
 
     async def fault(play: Play) -> None:
+        await sending(play)
         if deaf:
             await play.fill()
         async with AsyncExitStack() as exits:
@@ -37,6 +40,14 @@ def link(
     return fault
 
 
+async def sending(play: Play) -> None:
+    """Wait until senders have connections to both sinks: before that there is nothing to lose."""
+    sent = "select count(distinct channel) from delivery.message where outcome = 'sent' and sequence_id like $1 || '%'"
+    async with asyncio.timeout(SENDING_SECONDS_MAX):
+        while await play.stage.conn.fetchval(sent, play.workload.prefix) < len(SINKS):
+            await sleep(0.1)
+
+
 async def well(play: Play, *names: str) -> None:
     """Let these links pass all again; AssertionError where the fault of one of them met nothing."""
     met = {name: await play.stage.network.set(name, "pass") for name in names}
@@ -48,6 +59,7 @@ def sinks_hold(*, mode: Mode, seconds: float, late: float = 0.0) -> Callable[[Pl
     """What leaves for the sinks comes late; everything is paused meanwhile, until whatever was held back has come."""
 
     async def fault(play: Play) -> None:
+        await sending(play)
         since = utc_now()
         for name in SINKS:
             await play.stage.network.set(name, mode, seconds=late)
@@ -86,7 +98,7 @@ SCENES: Final = (
         "each piece to and from Kafka is 150 ms late",
         link(*KAFKA, mode="slow", seconds=6, late=0.15),
     ),
-    Scene("net-kafka-drip", "Kafka's bytes come 512 at a time", link(*KAFKA, mode="drip", seconds=6)),
+    Scene("net-kafka-drip", "Kafka's bytes come 128 at a time", link(*KAFKA, mode="drip", seconds=6)),
     Scene(
         "net-kafka-long",
         "services cannot reach Kafka for 45 s, longer than every time-out of theirs",
@@ -169,7 +181,7 @@ SCENES: Final = (
     ),
     Scene(
         "net-postgres-drip",
-        "Postgres' bytes come 512 at a time",
+        "Postgres' bytes come 128 at a time",
         link(*POSTGRES, mode="drip", seconds=6),
         booking_lag_seconds=3.0,
     ),
@@ -196,7 +208,7 @@ SCENES: Final = (
     ),
     Scene(
         "net-sink-drip",
-        "the sinks' bytes come 512 at a time",
+        "the sinks' bytes come 128 at a time",
         sinks_hold(mode="drip", seconds=5),
         sink_lag_seconds=SINK_LAG_SECONDS,
     ),

@@ -20,8 +20,9 @@ from chassis.clock import sleep
 
 LOOPBACK: Final = "127.0.0.1"
 CHUNK_BYTES: Final = 64 * 1024
-DRIP_SECONDS: Final = 0.05
-DRIP_BYTES: Final = 512
+DRIP_SECONDS: Final = 0.0125
+DRIP_BYTES: Final = 128
+"""Less than the smallest message to a sink has."""
 Mode = Literal["pass", "cut", "lose", "hold", "mute", "slow", "drip"]
 """`cut`: connections are reset, new ones too. `lose` (Linux): they are half open. Neither side is told, what either
 sends is not even acknowledged, and they stay so when the link is well again; new ones do not come about before that.
