@@ -232,6 +232,18 @@ def test_a_port_is_chosen_once_and_remembered(tmp_path: Path) -> None:
     assert read_json(place.ports)["kafka"] == first
 
 
+def test_a_port_that_somebody_was_told_meanwhile_is_the_one_that_is_bound(tmp_path: Path) -> None:
+    place = Layout(tmp_path)
+    place.home.mkdir()
+    supervisor = Ports(place)
+    supervisor.settle(["postgres"], say=print)
+    told = Ports(place)["sink-smtp"]
+
+    supervisor.settle(["sequences", "sink-smtp"], say=print)
+
+    assert supervisor["sink-smtp"] == told
+
+
 def test_a_port_given_in_the_environment_that_is_taken_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,9 +33,7 @@ class Ports:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._chosen: dict[str, int] = {
-            name: port for name, port in read_json(layout.ports).items() if isinstance(port, int)
-        }
+        self._chosen = _remembered(layout)
 
     def __getitem__(self, name: str) -> int:
         """The port of `name`, chosen now if it never was."""
@@ -46,6 +44,7 @@ class Ports:
 
     def settle(self, names: Iterable[str], *, say: Callable[[str], None]) -> None:
         """Make sure that each port can be bound by programs that are not running yet."""
+        self._chosen = _remembered(self._layout) | self._chosen  # somebody may have asked for more, and been told
         for name in names:
             wished = _from_environment(name)
             if wished is not None:
@@ -72,6 +71,10 @@ class Ports:
 
     def _remember(self) -> None:
         write_private(self._layout.ports, json.dumps(self._chosen, indent=1))
+
+
+def _remembered(layout: Layout) -> dict[str, int]:
+    return {name: port for name, port in read_json(layout.ports).items() if isinstance(port, int)}
 
 
 def _variable(name: str) -> str:
