@@ -139,6 +139,27 @@ async def test_a_reader_whose_consumer_hangs_is_started_anew(bench: Bench, monke
     assert set((await bench.effects()).values()) == {1}
 
 
+async def test_a_reader_whose_consumer_lets_a_cancellation_out_when_it_is_stopped_is_started_anew_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("messaging.consume.STALL_SECONDS_MAX", 3.0)
+    async with bench.service(commands_only(Recorder())) as service:
+        await bench.send(command("a", "c1"))
+        await bench.settled(1)
+        hung = service._readers[0]._consumer()
+        assert hung is not None
+        fetching = asyncio.create_task(asyncio.sleep(60))  # as a fetch under way, which `stop` cancels and awaits
+        hung._fetcher._pending_tasks.add(fetching)
+        hung._fetcher._fetch_task.cancel()
+        await see(fetching.cancelled)
+        await bench.send(command("a", "c2"))
+        await bench.settled(2)
+
+        assert hung._client._sync_task is None  # closed: it holds no connection any more
+
+    assert set((await bench.effects()).values()) == {1}
+
+
 async def test_a_batch_that_waits_for_the_database_does_not_count_as_a_reader_that_hangs(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

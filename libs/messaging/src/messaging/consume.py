@@ -3,12 +3,14 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from chassis.backoff import delays
+from chassis.cancelling import contained
 from chassis.clock import monotonic, sleep, sleep_unless, wall_milliseconds
 from chassis.health import Health
 from faststream import AckPolicy
@@ -33,6 +35,7 @@ POLL_FRESH_MILLISECONDS_MAX: Final = 1_500
 STALL_SECONDS_MAX: Final = 60.0
 RESTART_SECONDS_MAX: Final = 60.0
 RESTART_AGAIN_SECONDS: Final = 5.0
+CLOSE_SECONDS_MAX: Final = 5.0
 ESCAPE_SECONDS: Final = (0.2, 30.0)
 FETCH_WAIT_MILLISECONDS: Final = 500
 SESSION_MILLISECONDS_MAX: Final = 6_000
@@ -253,14 +256,16 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         log.error("reader_stalled", topic=self.topic, seconds=STALL_SECONDS_MAX)
         self._positions.clear()
         self.close()
+        stuck = self._consumer()
         try:
             async with asyncio.timeout(RESTART_SECONDS_MAX):
-                await self._subscriber.stop()
-                await self._subscriber.start()
+                await contained(self._subscriber.stop())
+                await contained(self._subscriber.start())
             self._progress = monotonic()
         except Exception as error:
             log.warning("reader_not_started", topic=self.topic, error=type(error).__name__)
             self._progress = monotonic() - STALL_SECONDS_MAX + RESTART_AGAIN_SECONDS
+            await _close(stuck)
         self._busy = False
 
     def close(self) -> None:
@@ -274,6 +279,14 @@ class Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka ships 
         assignment = None if consumer is None else consumer._subscription.subscription.assignment
         state = None if assignment is None else assignment.state_value(TopicPartition(self.topic, partition))
         return int(state.position) if state is not None and state.has_valid_position else -1
+
+
+async def _close(stuck: AIOKafkaConsumer | None) -> None:
+    """What it left open where it could not be stopped."""
+    if stuck is not None:
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
+                await contained(stuck._client.close())
 
 
 class _Committer:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 from aiokafka.errors import KafkaError
 from chassis.backoff import delays
+from chassis.cancelling import contained
 from chassis.clock import monotonic, sleep_unless
 from chassis.health import Health
 from chassis.pool import Conn, session
@@ -68,7 +69,8 @@ class Lookout:
         while not stop.is_set():
             started = monotonic()
             self._tell(False)
-            vouching, stopping = asyncio.create_task(self._vouch(stop)), asyncio.create_task(stop.wait())
+            vouching = asyncio.create_task(contained(self._vouch(stop)))
+            stopping = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait({vouching, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if stop.is_set():

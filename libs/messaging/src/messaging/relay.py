@@ -8,6 +8,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from chassis.backoff import delays
+from chassis.cancelling import contained
 from chassis.clock import monotonic, sleep, sleep_unless
 from chassis.health import Health
 from chassis.pool import Conn, Pool, session
@@ -63,7 +64,7 @@ class Relay:
                 stopped = stopped or started
             try:
                 async with asyncio.timeout(None if stopped is None else LAST_SECONDS_MAX):
-                    await self._own(stop)
+                    await contained(self._own(stop))
                 return
             except Exception as error:
                 if monotonic() - started > 30:
@@ -168,6 +169,6 @@ async def _close(producer: AIOKafkaProducer) -> None:
             # An idempotent producer never gives up a batch: `stop` alone would wait for Kafka, and cut short it would
             # leave a task behind that publishes old rows whenever Kafka is back.
             producer._message_accumulator.fail_all(KafkaError("abandoned"))
-            await producer.stop()
+            await contained(producer.stop())
     except Exception as error:
         log.debug("producer_not_closed", error=type(error).__name__)

@@ -8,6 +8,7 @@ from typing import Final
 
 import structlog
 from chassis.backoff import delays
+from chassis.cancelling import contained
 from chassis.clock import sleep_unless
 from chassis.health import Health
 from chassis.pool import Pool
@@ -96,7 +97,7 @@ class Service:
     async def _connect(self, stop: asyncio.Event) -> None:
         """Try until Kafka lets us in; a stop is not kept waiting."""
         for delay in delays(0.2, 5.0):
-            starting = asyncio.create_task(self._broker.start())
+            starting = asyncio.create_task(contained(self._broker.start()))
             stopping = asyncio.create_task(stop.wait())
             try:
                 await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -119,7 +120,7 @@ class Service:
             reader.close()
         try:
             async with asyncio.timeout(LEAVE_SECONDS_MAX):
-                await self._broker.stop()
+                await contained(self._broker.stop())
         except Exception as error:
             log.warning("kafka_not_left", error=type(error).__name__)
 
