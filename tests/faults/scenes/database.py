@@ -27,7 +27,7 @@ select count(*) from delivery.message m
 where m.sequence_id like $1 || '%' and m.outcome = 'sent' and not exists (
     select from console.event e
     where e.enrollment_id = m.enrollment_id::text and e.step_id = m.step_id
-        and e.kind in ('MessageSent', 'MessageResolved')
+        and e.kind in ('sent', 'resolved_sent')
 )
 """
 _CANCEL: Final = (
