@@ -7,6 +7,7 @@ from chassis.clock import sleep
 
 from tests.faults.scene import Fault, Play, Scene
 from tests.faults.scenes import broker, clocks, database, freezing, kills, load, network, records, sinks
+from tests.faults.stage import KAFKA, POSTGRES, SINKS
 
 LOAD_SECONDS: Final = 300.0
 TIMES: Final = 24
@@ -26,9 +27,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "no connections": database.exhausted,
     "Kafka restarted": broker.restarted,
     "Kafka killed": broker.killed,
-    "Kafka cut off": network.link("kafka", mode="cut", seconds=4),
-    "Postgres cut off": network.link(*network.DATABASES, mode="cut", seconds=3),
-    "sinks cut off": network.link(*network.SINKS, mode="cut", seconds=3),
+    "Kafka cut off": network.link(*KAFKA, mode="cut", seconds=4),
+    "Postgres cut off": network.link(*POSTGRES, mode="cut", seconds=3),
+    "sinks cut off": network.link(*SINKS, mode="cut", seconds=3),
     "sinks refuse": sinks.rule("refuse", share=0.1),
     "sinks drop answers": sinks.rule("accept_and_drop_answer"),
     "all again": records.written_again,
