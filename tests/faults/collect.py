@@ -1,8 +1,10 @@
 """From a run to its history: topics from where they stood, the sink's file, rows, and what was heard."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +28,7 @@ ROWS: Final = {
 }
 """Tables whose rows of the run are kept, and the column that tells them."""
 READ_MILLISECONDS: Final = 500
+_DATE: Final = re.compile(r"^Date: (.+?)\r?$", re.MULTILINE)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -115,7 +118,13 @@ def _arrival(line: dict[str, Any]) -> Arrival:
         to=line["to"] or "",
         begun_at=None if line["begun_at"] is None else parse_timestamp(line["begun_at"]),
         about=_about(channel, line),
+        written_at=_written_at(line) if channel == "email" else None,
     )
+
+
+def _written_at(line: dict[str, Any]) -> datetime | None:
+    date = _DATE.search(line.get("body") or "")
+    return None if date is None else parsedate_to_datetime(date[1])
 
 
 def _about(channel: str, line: dict[str, Any]) -> tuple[str, str, str] | None:

@@ -126,6 +126,8 @@ class Arrival:
     """Sequence, contact and step as the message itself says; no key of ours is needed for it."""
     begun_at: datetime | None = None
     """When its dialogue began, of a mail."""
+    written_at: datetime | None = None
+    """What its sender's clock said, of a mail (`Date`); in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +256,7 @@ def _asked(line: dict[str, Any]) -> Asked:
 
 def _arrival(line: dict[str, Any]) -> Arrival:
     about = line["about"]
-    times = {"at": _time(line["at"]), "begun_at": _time(line["begun_at"])}
+    times = {name: _time(line.get(name)) for name in ("at", "begun_at", "written_at")}
     return Arrival(**{**line, **times, "about": None if about is None else tuple(about)})
 
 
