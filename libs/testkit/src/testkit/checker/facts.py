@@ -269,6 +269,16 @@ class Facts:
         return dict(found)
 
     @cached_property
+    def courses(self) -> dict[str, list[tuple[datetime, Mapping[str, Any]]]]:
+        """The same by enrollment, with when each ended, in that order."""
+        found: dict[str, list[tuple[datetime, Mapping[str, Any]]]] = defaultdict(list)
+        for row in self.rows.get("delivery.message", ()):
+            found[row["enrollment_id"]].append((parse_timestamp(row["ended_at"]), row))
+        for course in found.values():
+            course.sort(key=lambda one: one[0])
+        return dict(found)
+
+    @cached_property
     def answers(self) -> dict[tuple[str, str], list[Event]]:
         """By source and id of the command, repeats left out."""
         found: dict[tuple[str, str], list[Event]] = defaultdict(list)

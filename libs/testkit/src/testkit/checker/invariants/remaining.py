@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sluice_contracts.base import parse_timestamp
-
 from testkit.checker.facts import Entry, Facts, Pause, delay_of, standing
 from testkit.checker.invariants.order import CLOCK
 from testkit.checker.violation import Violation, text
@@ -52,14 +50,7 @@ def _shifted(base: datetime, sent_at: datetime, pauses: Sequence[Pause]) -> time
 
 def _bases(facts: Facts, entry: Entry, data: Mapping[str, Any]) -> tuple[datetime, ...] | None:
     """What a step's delay counts from, at the earliest and at the latest; None where that cannot be told."""
-    rows = sorted(
-        (
-            (parse_timestamp(row["ended_at"]), row)
-            for row in facts.rows.get("delivery.message", ())
-            if row["enrollment_id"] == entry.id
-        ),
-        key=lambda one: one[0],
-    )
+    rows = facts.courses.get(entry.id, [])
     own = next((number for number, (_, row) in enumerate(rows) if row["message_id"] == data["message_id"]), None)
     if own is None:
         return None
