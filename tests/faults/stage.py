@@ -219,8 +219,7 @@ class Stage:
         try:
             await sleep(seconds)
             before = {one.name: one.pid for one in self.stack.processes()}
-            since = utc_now()
-            await put_back.put_back(self.stack, service)
+            since = await put_back.put_back(self.stack, service)
             until = utc_now()
         finally:
             await self.conn.execute(f"drop schema if exists {service}_copy cascade")

@@ -3,10 +3,11 @@
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Final
 
 import asyncpg
-from chassis.clock import monotonic, sleep
+from chassis.clock import monotonic, sleep, utc_now
 from devstack.stack import Stack
 
 _TABLES: Final = """
@@ -72,8 +73,8 @@ def processes_of(stack: Stack, schema: str) -> list[str]:
     return [one.name for one in stack.processes() if one.name.startswith(prefixes)]
 
 
-async def put_back(stack: Stack, schema: str) -> None:
-    """Put a service's copy back on a running stack, all at once for everybody else.
+async def put_back(stack: Stack, schema: str) -> datetime:
+    """Put a service's copy back on a running stack, all at once for everybody else; since when nobody is at work.
 
     Its processes are frozen, then killed: none of them has a turn between the two databases, and the supervisor starts
     others.
@@ -81,9 +82,11 @@ async def put_back(stack: Stack, schema: str) -> None:
     names = processes_of(stack, schema)
     for name in names:
         stack.kill(name, signal.SIGSTOP)
+    since = utc_now()
     await restore(stack.addresses.postgres_admin_url, schema)
     for name in names:
         stack.kill(name, signal.SIGKILL)
+    return since
 
 
 async def until_over(stack: Stack, schema: str, *, seconds_max: float = 90.0) -> None:
