@@ -24,7 +24,7 @@ WIDTH: Final = 160
 STARTS_MAX: Final = 3
 EXIT_INTERRUPTED: Final = 130
 EXAMPLES: Final = """examples:
-  make faults                                              every scene and every planted bug: an hour
+  make faults                                              every scene and every planted bug: more than an hour
   make faults ARGS="--scene kill-after-send --seed 7"      one scene, by another seed
   make faults ARGS="--scene network --plant gate-ignored"  a group of scenes, and a planted bug
   make faults ARGS="--selection ci --bug gate-ignored"     what the tests play, with a bug: it must end red
