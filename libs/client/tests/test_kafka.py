@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from sluice import Sluice, TopicMissing, Unreachable
 from sluice._clock import monotonic, new_id
 from sluice.kafka import CONNECT_SECONDS_MAX, KafkaTransport
-from sluice.transport import partition_of
+from sluice.transport import Place, partition_of
 from testkit.stack import Servers
 
 FAST_SECONDS = CONNECT_SECONDS_MAX + 3
@@ -110,3 +110,23 @@ async def test_an_empty_topic_is_read_at_once(running: Servers) -> None:
 
         await transport.stop()
     assert found == []
+
+
+async def test_a_reader_that_lets_a_cancellation_out_when_it_is_stopped_does_not_end_who_stops_it(
+    running: Servers,
+) -> None:
+    async with made_topic(running.kafka, partitions=1) as topic:
+        transport = KafkaTransport(running.kafka)
+        await transport.start()
+        reader = await transport.reader()
+        reader.assign({Place(topic, 0): 0})
+        fetching = asyncio.create_task(asyncio.sleep(60))  # as a fetch under way, which `stop` cancels and awaits
+        reader._consumer._fetcher._pending_tasks.add(fetching)
+        reader._consumer._fetcher._fetch_task.cancel()
+        await asyncio.wait({reader._consumer._fetcher._fetch_task})
+        stopping = asyncio.create_task(reader.stop())
+        await asyncio.wait({stopping})
+        await transport.stop()
+
+    assert fetching.cancelled()
+    assert not stopping.cancelled()

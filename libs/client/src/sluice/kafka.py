@@ -1,7 +1,7 @@
 """The transport on a real Kafka, through aiokafka."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -56,9 +56,7 @@ class KafkaReader:
                     await self._consumer.commit()
 
     async def stop(self) -> None:
-        with suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(CONNECT_SECONDS_MAX):
-                await self._consumer.stop()
+        await _ended(self._consumer.stop())
 
     async def position(self, place: Place) -> int:
         """The offset that is read next; it also moves over gaps that compaction left inside a batch."""
@@ -226,9 +224,23 @@ async def _drain(reader: KafkaReader, unread: dict[Place, int]) -> AsyncGenerato
 
 async def _close(producer: AIOKafkaProducer) -> None:
     """Stop a producer within a bound, also where it holds records that Kafka will never take."""
-    with suppress(KafkaError, TimeoutError, OSError):
-        async with asyncio.timeout(CONNECT_SECONDS_MAX):
-            await producer.stop()
+    await _ended(producer.stop())
+
+
+async def _ended(stopping: Coroutine[Any, Any, None]) -> None:
+    """Wait within a bound until a client has stopped, whatever comes of it.
+
+    In a task of its own: aiokafka lets the cancellation of its own fetches out where it is stopped, and would cancel
+    with it who waits.
+    """
+    task = asyncio.create_task(stopping)
+    try:
+        await asyncio.wait({task}, timeout=CONNECT_SECONDS_MAX)
+    finally:
+        task.cancel()
+    with suppress(KafkaError, OSError, asyncio.CancelledError):
+        if task.done():
+            task.result()
 
 
 def _name(error: BaseException) -> str:
