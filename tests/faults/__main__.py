@@ -61,7 +61,7 @@ def main() -> int:
         return 2
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells every failure of an outage that we made
     kept = asked.keep or Path(tempfile.mkdtemp(prefix="sluice-histories-"))
-    report = Report(console, seed=asked.seed, kept=kept)
+    report = Report(console, seed=asked.seed, kept=kept, bug=asked.bug)
     scenes, plants = chosen(asked)
     # In a background job SIGINT would be ignored; asyncio takes it as a request to end in order.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -135,8 +135,8 @@ async def _one(what: Scene | Planted, stage: Stage, report: Report, *, seed: int
         if isinstance(what, Scene):
             outcome = await play(what, stage, seed=seed, kept=kept)
             report.played(outcome)
-            return not outcome.left
-        found = await find(what, stage, seed=seed)
+            return not outcome.left and outcome.failed is None
+        found = await find(what, stage, seed=seed, kept=kept)
         report.found(found)
         if not found.outcome.left:
             await stage.plant(None)

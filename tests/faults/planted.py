@@ -2,15 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from chassis.clock import sleep
-from sluice_contracts.enrollment import EnrollContacts
-
-from tests.faults.scene import Fault, Outcome, Play, Scene, play
-from tests.faults.scenes import database, freezing, network, records, sinks
-from tests.faults.scenes.freezing import pause_all, resume_all
-from tests.faults.stage import KAFKA, LEASE_SECONDS, Stage
+from tests.faults.scene import Fault, Outcome, Scene, play
+from tests.faults.scenes import database, freezing, kills, network, records, sinks, stops
+from tests.faults.stage import KAFKA, Stage
 
 REST_SECONDS_MAX: Final = 15.0
 """What a bug has lost never comes to rest."""
@@ -51,8 +48,8 @@ class FoundOut:
         return next((str(one) for one in found if self.planted.says in one.sentence), "")
 
 
-async def find(planted: Planted, stage: Stage, *, seed: int) -> FoundOut:
-    """Play with the bug, and judge; it is still planted then."""
+async def find(planted: Planted, stage: Stage, *, seed: int, kept: Path | None = None) -> FoundOut:
+    """Play with the bug, and judge; it is still planted then. The history of one that was not found is kept."""
     scene = Scene(
         planted.name,
         planted.what,
@@ -62,59 +59,10 @@ async def find(planted: Planted, stage: Stage, *, seed: int) -> FoundOut:
         may_fall=True,
     )
     await stage.plant(planted.name)
-    return FoundOut(planted, await play(scene, stage, seed=seed))
-
-
-async def nothing(play: Play) -> None:
-    """The load is enough."""
-    await sleep(3.0)
-
-
-async def pauses(play: Play) -> None:
-    """Everything is paused for a while, with things due in it."""
-    await pause_all(play)
-    await sleep(2.0)
-    await resume_all(play)
-
-
-async def mails_die(play: Play) -> None:
-    """Senders are killed when a mail has left."""
-    for _ in range(3):
-        play.stage.point("after-mail", "delivery-send", skip=play.chance.randrange(3))
-        await play.stage.struck()
-
-
-async def results_late(play: Play) -> None:
-    """A sender stands still before it writes results, until another has sent the same and written that."""
-
-    async def at_once() -> bool:
-        return True
-
-    for number in range(3):
-        command = EnrollContacts(sequence_id=play.workload.sequences[0], contact_ids=play.workload.contacts)
-        entering = asyncio.create_task(play.workload.ask(command, key=command.key_of(number)))
-        play.stage.point("before-result", "delivery-send", do="stop", skip=2)
-        await play.stage.thaw("sender-x", await play.stage.struck(), 2 * LEASE_SECONDS, at_once)
-        await entering
-
-
-async def hurried(play: Play) -> None:
-    """Sequences are paused and resumed while their service stands still: it says both at once."""
-
-    async def resume() -> None:
-        await sleep(0.5)
-        await resume_all(play)
-
-    await asyncio.gather(play.stage.freeze("sequences", 2.0), pause_all(play), resume())
-
-
-async def replayed_late(play: Play) -> None:
-    """Commands that were answered are read again."""
-    for schema in ("sequences", "enrollment"):
-        await play.stage.conn.execute(
-            f"update {schema}.consumer_offset set next_offset = 0 where topic like '%commands'"
-        )
-    await sleep(3.0)
+    found = FoundOut(planted, await play(scene, stage, seed=seed))
+    if kept is not None and not found.named:
+        await asyncio.to_thread(found.outcome.history.write, kept / f"{scene.name}-{seed}")
+    return found
 
 
 PLANTED: Final = {
@@ -125,9 +73,13 @@ PLANTED: Final = {
             "I1",
             "none of its steps was ever told of",
             "the offset is committed before the work, which a crash loses",
-            nothing,
+            kills.nothing,
         ),
-        Planted("gate-ignored", "I2", "after SequenceHalted of", "senders pass over closed gates", pauses),
+        Planted("gate-ignored", "I2", "after SequenceHalted of", "senders pass over closed gates", stops.paused),
+        Planted(
+            "scope-ignored", "I2", "after DeliverySuspended of", "senders pass over suspended channels", kills.nothing
+        ),
+        Planted("removal-ignored", "I2", "after ContactHalted of", "what a removal ends goes on", kills.nothing),
         Planted(
             "lease-not-checked",
             "I2",
@@ -136,9 +88,13 @@ PLANTED: Final = {
             freezing.at_point("after-claim", "delivery-send", "sender-x"),
             load_seconds=14.0,
         ),
-        Planted("entry-not-closed", "I2", "after EntryClosed", "who enrolls enters paused sequences", pauses),
+        Planted("entry-not-closed", "I2", "after EntryClosed", "who enrolls enters paused sequences", stops.paused),
         Planted(
-            "stop-told-otherwise", "I2", "and its receipts", "a stop is told otherwise than its receipts say", pauses
+            "stop-told-otherwise",
+            "I2",
+            "and its receipts",
+            "a stop is told otherwise than its receipts say",
+            stops.paused,
         ),
         Planted(
             "deaf-senders",
@@ -160,22 +116,30 @@ PLANTED: Final = {
             "I3",
             "for the 2. time",
             "a mail in doubt is sent again without a word",
-            mails_die,
+            kills.at_point("after-mail"),
             load_seconds=9.0,
         ),
-        Planted("clock-ahead", "I4", "and was due at", "senders claim what is due in a moment", nothing),
+        Planted("clock-ahead", "I4", "and was due at", "senders claim what is due in a moment", kills.nothing),
         Planted(
             "result-not-by-token",
             "I5",
             "2 rows in delivery.message",
             "a sender whose claim was over writes its result",
-            results_late,
+            freezing.results_late,
             load_seconds=14.0,
         ),
-        Planted("booked-twice", "I5", "its rows come to", "what was sent is booked as two", nothing),
-        Planted("order-of-outbox", "I6", "stands at offset", "the relay publishes a batch from its end", hurried),
-        Planted("shift-forgotten", "I7", "of shifted pauses it is", "a pause does not shift what waits", pauses),
-        Planted("rows-left", "I8", "delivery.replan has", "a queue keeps what is done", nothing),
+        Planted("booked-twice", "I5", "its rows come to", "what was sent is booked as two", kills.nothing),
+        Planted("order-of-outbox", "I6", "stands at offset", "the relay publishes a batch from its end", stops.unheard),
+        Planted(
+            "relay-not-fenced",
+            "I6",
+            "what stands last of",
+            "a relay that was overtaken puts an older state behind a newer one",
+            freezing.relay_overtaken,
+            load_seconds=14.0,
+        ),
+        Planted("shift-forgotten", "I7", "of shifted pauses it is", "a pause does not shift what waits", stops.paused),
+        Planted("rows-left", "I8", "delivery.replan has", "a queue keeps what is done", kills.nothing),
         Planted(
             "bytes-dropped",
             "I9",
@@ -189,10 +153,10 @@ PLANTED: Final = {
             "I10",
             "delivery.definition holds canary-",
             "an erasure passes over a table",
-            nothing,
+            kills.nothing,
             load_seconds=9.0,
         ),
-        Planted("inbox-off", "I11", "again", "what was handled is handled again", replayed_late),
+        Planted("inbox-off", "I11", "again", "what was handled is handled again", records.commands_again),
         Planted(
             "put-back-unnoticed",
             "I12",

@@ -21,6 +21,8 @@ class Report:
     console: Console
     seed: int
     kept: Path
+    bug: str | None = None
+    """What is planted while scenes are played."""
     outcomes: list[Outcome] = field(default_factory=list)
     planted: list[FoundOut] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -35,45 +37,48 @@ class Report:
         """One row."""
         self.outcomes.append(outcome)
         sends = sum(one.accepted for one in outcome.history.arrivals)
-        word = "[red]BROKEN[/red]" if outcome.broken else "[green]held[/green]"
         self.console.print(
-            f"{word}  {outcome.scene.name:<26} {outcome.seconds:5.1f} s  {sends:>5} arrivals  "
+            f"{_word(outcome)}  {outcome.scene.name:<26} {outcome.seconds:5.1f} s  {sends:>5} arrivals  "
             f"{len(outcome.history.clients):>4} commands  [dim]{'; '.join(outcome.told[:8])}[/dim]"
         )
         if outcome.late:
             late = [one.seconds for one in outcome.late]
             self.console.print(f"        {len(late)} sends of frozen processes, at most {max(late):.3f} s late")
+        if outcome.failed is not None:
+            self.console.print(f"        [red]{outcome.failed}[/red]", soft_wrap=True)
         if outcome.left:
             self.console.print(f"        [red]not at rest: {outcome.left}[/red]")
         for broken in outcome.verdict.values():
             for one in broken[:SHOWN_MAX]:
                 self.console.print(f"        [red]{one}[/red]", soft_wrap=True)
         if outcome.broken:
-            folder = self.kept / f"{outcome.scene.name}-{outcome.seed}"
-            self.console.print(f"        judge it again: python -m testkit.checker {folder}", soft_wrap=True)
-            self.console.print(
-                f'        play it again: make faults ARGS="--scene {outcome.scene.name} --seed {self.seed}"'
-            )
+            self._again(outcome, f"--scene {outcome.scene.name}" + (f" --bug {self.bug}" if self.bug else ""))
 
     def found(self, found: FoundOut) -> None:
         """Whether a planted bug was found."""
         self.planted.append(found)
         word = "[green]found[/green]" if found.named else "[red]NOT FOUND[/red]"
         others = [f"{name} ({len(broken)}: {broken[0]})" for name, broken in found.outcome.verdict.items() if broken]
-        sentence = found.sentence or f"broken was only: {'; '.join(others) or 'nothing'}"
+        sentence = found.sentence or f"broken was only: {'; '.join(others) or found.outcome.failed or 'nothing'}"
         self.console.print(
             f"{word}  {found.planted.name:<26} {found.outcome.seconds:5.1f} s  {sentence} "
             f"[dim]{'; '.join(found.outcome.told[:8])}[/dim]",
             soft_wrap=True,
         )
+        if not found.named:
+            self._again(found.outcome, f"--plant {found.planted.name}")
+
+    def _again(self, outcome: Outcome, what: str) -> None:
+        """How to look at it again."""
+        folder = self.kept / f"{outcome.scene.name}-{outcome.seed}"
+        if folder.exists():
+            self.console.print(f"        judge it again: .venv/bin/python -m testkit.checker {folder}", soft_wrap=True)
+        self.console.print(f'        play it again: make faults ARGS="{what} --seed {self.seed}"', soft_wrap=True)
 
     def failed(self, name: str, error: BaseException) -> None:
         """A scene that could not be played to its end."""
         self.failures.append(name)
         self.console.print(f"[red]FAILED[/red]  {name}: {type(error).__name__}: {error}", soft_wrap=True)
-        if isinstance(error, BaseExceptionGroup):
-            for one in error.exceptions:
-                self.console.print(f"        {type(one).__name__}: {one}", soft_wrap=True)
 
     def skip(self, name: str, reason: BaseException) -> None:
         """A scene that was not played."""
@@ -107,6 +112,12 @@ class Report:
             played = " in what was played" if self.skipped else ""
             self.console.print(f"[green]every promise held{played}[/green]")
         return 1 if bad or self.skipped else 0
+
+
+def _word(outcome: Outcome) -> str:
+    if any(outcome.verdict.values()) or outcome.left:
+        return "[red]BROKEN[/red]"
+    return "[red]FAILED[/red]" if outcome.failed is not None else "[green]held[/green]"
 
 
 def _count(number: int) -> str:

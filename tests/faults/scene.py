@@ -14,6 +14,7 @@ from chassis.clock import monotonic, sleep, utc_now
 from devstack.stack import StackError
 from sluice import Sluice
 from sluice_contracts.enrollment import EnrollContacts
+from sluice_contracts.sequences import PauseSequence, ResumeSequence
 from testkit.checker import History, Violation, judge
 from testkit.checker.facts import Facts
 from testkit.checker.history import Found, Run
@@ -61,6 +62,29 @@ class Play:
                 raise TimeoutError(f"fewer than {FILLED // 3} had entered after {FILL_SECONDS_MAX:.0f} s")
             await sleep(0.1)
 
+    async def pause_all(self) -> None:
+        """Every sequence that users work on; until they are resumed nobody else pauses or resumes any."""
+        self.workload.held = True
+        await asyncio.gather(*(self.workload.ask(PauseSequence(sequence_id=one)) for one in self.workload.sequences))
+
+    async def resume_all(self) -> None:
+        """Every sequence that users work on; where one runs already, that is said."""
+        await asyncio.gather(*(self.workload.ask(ResumeSequence(sequence_id=one)) for one in self.workload.sequences))
+        self.workload.held = False
+
+    async def stopped(self) -> bool:
+        """Whether every receipt of the pauses is given."""
+        owed = "select count(*) from delivery.sequence_halt where sequence_id like $1 || '%'"
+        return not await self.stage.conn.fetchval(owed, self.workload.prefix)
+
+    async def until_stopped(self, *, seconds_max: float) -> None:
+        """Wait until every receipt of the pauses is given; TimeoutError where that takes longer."""
+        deadline = monotonic() + seconds_max
+        while not await self.stopped():
+            if monotonic() > deadline:
+                raise TimeoutError(f"a receipt was not given within {seconds_max:.0f} s")
+            await sleep(0.1)
+
 
 Fault = Callable[[Play], Awaitable[None]]
 
@@ -102,12 +126,14 @@ class Outcome:
     verdict: dict[str, list[Violation]]
     left: dict[str, int]
     """What was still to be done when it should have been at rest."""
+    failed: str | None = None
+    """Why it has shown nothing, or was not played to its end."""
     late: list[Late] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
 
     @property
     def broken(self) -> bool:
-        return bool(self.left) or any(self.verdict.values())
+        return self.failed is not None or bool(self.left) or any(self.verdict.values())
 
     @property
     def first(self) -> Violation | None:
@@ -115,9 +141,9 @@ class Outcome:
 
 
 async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = None) -> Outcome:
-    """Play it on a stage that is well, and leave that well; the history of one that broke a promise is kept.
+    """Play it on a stage that is well, and leave that well; the history of one that did not hold is kept.
 
-    AssertionError where it has shown nothing.
+    A fault that could not be brought about ends the scene and not the judging: what was broken until then is told.
     """
     started = monotonic()
     stage.forget()
@@ -132,11 +158,15 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             workload.patience_seconds_max = FALLEN_SECONDS_MAX
         await workload.prepare()
         playing = Play(stage, workload, sluice, random.Random(f"{seed}:{scene.name}"), marks)
+        failed, fallen = None, False
         try:
             await _together(playing, scene)
-        except StackError:
-            if not scene.may_fall:
-                raise
+        except StackError as error:
+            fallen = True
+            failed = None if scene.may_fall else _causes(error)
+        except Exception as error:
+            failed = _causes(error)
+        if fallen:
             left = {"processes that do not come back": 1}
         else:
             rests = monotonic()
@@ -155,6 +185,7 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             put_backs=tuple(stage.put_backs),
             sink_lag_seconds=scene.sink_lag_seconds,
             booking_lag_seconds=scene.booking_lag_seconds,
+            copied=stage.copied,
             sizes={table: (before[table], after[table]) for table in before},
             canaries=workload.canaries,
         )
@@ -163,21 +194,29 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             await scene.after(playing)
             found = (*history.run.found, *playing.found)
             history = replace(history, run=replace(history.run, found=found))
-    if not scene.may_fall:
-        assert_it_shows(scene, history)
+    if failed is None and not scene.may_fall:
+        failed = shows_nothing(scene, history)
     verdict = await asyncio.to_thread(judge, history)
     late = await asyncio.to_thread(lambda: residue(Facts(history)))
-    outcome = Outcome(scene, seed, monotonic() - started, history, verdict, left, late, list(stage.told))
+    outcome = Outcome(scene, seed, monotonic() - started, history, verdict, left, failed, late, list(stage.told))
     if kept is not None and outcome.broken:
         await asyncio.to_thread(history.write, kept / f"{scene.name}-{seed}")
     return outcome
 
 
-def assert_it_shows(scene: Scene, history: History) -> None:
-    """AssertionError where hardly anything came, or the fault has not taken hold."""
+def shows_nothing(scene: Scene, history: History) -> str | None:
+    """Why nothing is shown: hardly anything came, or the fault has not taken hold. None where it shows something."""
     came = sum(arrival.accepted for arrival in history.arrivals)
-    assert came >= scene.arrivals_min, f"only {came} messages came, not {scene.arrivals_min}: nothing is shown"
-    assert scene.shows(history), "the fault has not taken hold"
+    if came < scene.arrivals_min:
+        return f"only {came} messages came, not {scene.arrivals_min}: nothing is shown"
+    return None if scene.shows(history) else "the fault has not taken hold: nothing is shown"
+
+
+def _causes(error: BaseException) -> str:
+    """What went wrong, of a group all of it."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_causes(one) for one in error.exceptions)
+    return f"{type(error).__name__}: {error}"
 
 
 async def _together(playing: Play, scene: Scene) -> None:

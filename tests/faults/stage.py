@@ -30,7 +30,7 @@ from testkit.checker.history import PutBack, Span
 from testkit.database import sluice_url
 from testkit.proxy import Network
 
-from tests.faults.inject import plants, points
+from tests.faults.inject import clocks, plants, points
 
 ROOT: Final = Path(__file__).parents[2]
 INJECT: Final = Path(__file__).parent / "inject"
@@ -41,7 +41,7 @@ SERVICES: Final = ("sequences", "enrollment", "delivery-plan", "sender-1", "send
 READERS: Final = ("sequences", "enrollment", "delivery-plan")
 UNUSED: Final = ("delivery-receive",)
 """No provider reports anything here."""
-APPLICATIONS: Final = "('delivery-send', 'delivery-plan', 'enrollment', 'sequences', 'console')"
+APPLICATIONS: Final = ("delivery-send", "delivery-plan", "enrollment", "sequences", "console")
 LEASE_SECONDS: Final = 5.0
 MARGIN_SECONDS: Final = 0.5
 SETTINGS: Final = {
@@ -86,7 +86,7 @@ class Struck(NamedTuple):
 
 @dataclass
 class Stage:
-    """What scenes break. `frozen`, `deaf`, `held` and `put_backs` are what the checker must know of it."""
+    """What scenes break. `frozen`, `deaf`, `held`, `put_backs` and `copied` are what the checker must know of it."""
 
     stack: Stack
     network: Network
@@ -98,6 +98,7 @@ class Stage:
     deaf: list[Span] = field(default_factory=list)
     held: list[Span] = field(default_factory=list)
     put_backs: list[PutBack] = field(default_factory=list)
+    copied: bool = False
     links: tuple[str, ...] = LINKS
     planted: str | None = None
     told: list[str] = field(default_factory=list)
@@ -107,18 +108,27 @@ class Stage:
 
     # -- processes
 
-    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
-        """A signal; a process that is not there just now is passed over."""
-        with suppress(StackError):
-            self.stack.kill(name, number)
-            self.told.append(f"{signal.Signals(number).name} {name}")
+    def kill(self, name: str, number: int = signal.SIGKILL) -> ProcessId:
+        """A signal. StackError where the process is not there: then a scene shows nothing."""
+        process = self.stack.kill(name, number)
+        self.told.append(f"{signal.Signals(number).name} {name}")
+        return process
+
+    async def kill_when_there(self, name: str, number: int = signal.SIGKILL) -> None:
+        """A signal, as soon as the process is there (again)."""
+        deadline = monotonic() + READY_SECONDS_MAX
+        while True:
+            try:
+                self.kill(name, number)
+                return
+            except StackError:
+                if monotonic() > deadline:
+                    raise
+            await sleep(0.1)
 
     async def freeze(self, name: str, seconds: float) -> None:
         """SIGSTOP, and SIGCONT later."""
-        try:
-            process = await asyncio.to_thread(self.stack.kill, name, signal.SIGSTOP)
-        except StackError:
-            return
+        process = await asyncio.to_thread(self.stack.kill, name, signal.SIGSTOP)
         since = utc_now()
         await sleep(seconds)
         self._thaw(name, process, since)
@@ -132,14 +142,16 @@ class Stage:
         finally:
             supervisor.send(signal.SIGCONT)
 
-    async def thaw(self, name: str, struck: Struck, seconds: float, until: Callable[[], Awaitable[bool]]) -> None:
+    async def thaw(
+        self, name: str, struck: Struck, seconds: float, until: Callable[[], Awaitable[bool]] | None = None
+    ) -> None:
         """After a point has frozen a process by itself: let it go on later, and not before `until` says so.
 
         TimeoutError where that takes too long: who does not answer about its health is killed by its supervisor.
         """
         since, began = utc_now(), monotonic()
         await sleep(seconds)
-        while not (done := await until()) and monotonic() - began < FROZEN_SECONDS_MAX:
+        while not (done := until is None or await until()) and monotonic() - began < FROZEN_SECONDS_MAX:
             await sleep(0.1)
         process = ProcessId.of(struck.pid)
         if process is not None:
@@ -187,7 +199,7 @@ class Stage:
         """Stop them, and wait until they are back."""
         before = {one.name: one.pid for one in self.stack.processes()}
         for name in names:
-            self.kill(name, number)
+            await self.kill_when_there(name, number)
         await self.ready(*names, but=before)
 
     async def ready(
@@ -234,15 +246,16 @@ class Stage:
     async def sessions(self) -> int:
         """How many the services have with Postgres."""
         found: int = await self.conn.fetchval(
-            f"select count(*) from pg_stat_activity where application_name in {APPLICATIONS}"
+            "select count(*) from pg_stat_activity where application_name = any($1)", APPLICATIONS
         )
         return found
 
-    async def end_sessions(self) -> int:
-        """End all that the services have; how many there were."""
+    async def end_sessions(self, *services: str) -> int:
+        """End all that these services (default: all) have; how many there were."""
         found: int = await self.conn.fetchval(
             "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity "
-            f"where application_name in {APPLICATIONS}"
+            "where application_name = any($1)",
+            services or APPLICATIONS,
         )
         return found
 
@@ -251,6 +264,10 @@ class Stage:
     def clocks(self, seconds: Mapping[str, float]) -> None:
         """Set the wall clocks of roles ahead (or back)."""
         self._put("clock", dict(seconds))
+
+    def misled(self) -> set[str]:
+        """The roles that have read a wrong clock in this scene."""
+        return {file.name.removeprefix(clocks.READ) for file in self.folder.glob(f"{clocks.READ}*")}
 
     async def sink(self, channel: str, mode: str, **more: Any) -> None:
         """A rule for what the sink does from now on."""
@@ -306,6 +323,9 @@ class Stage:
         self.deaf.clear()
         self.held.clear()
         self.put_backs.clear()
+        self.copied = False
+        for file in self.folder.glob(f"{clocks.READ}*"):
+            file.unlink()
         self.told.clear()
 
     def _put(self, name: str, value: Mapping[str, Any]) -> None:

@@ -33,7 +33,8 @@ def test_every_scene_is_played_to_its_end(report: Report) -> None:
 
 def broken(outcome: Outcome) -> list[str]:
     """What makes a run of the tests red."""
-    return [*outcome.left, *(str(one) for found in outcome.verdict.values() for one in found)]
+    failed = [] if outcome.failed is None else [outcome.failed]
+    return [*failed, *outcome.left, *(str(one) for found in outcome.verdict.values() for one in found)]
 
 
 @pytest.mark.parametrize("name", CI)
@@ -41,14 +42,6 @@ def test_every_promise_holds_in(name: str, report: Report) -> None:
     outcome = next(one for one in report.outcomes if one.scene.name == name)
 
     assert broken(outcome) == []
-
-
-@pytest.mark.parametrize("name", CI)
-def test_something_was_sent_and_asked_in(name: str, report: Report) -> None:
-    outcome = next(one for one in report.outcomes if one.scene.name == name)
-
-    assert sum(one.accepted for one in outcome.history.arrivals) > 20
-    assert len(outcome.history.clients) > 10
 
 
 def test_a_planted_bug_turns_it_red(report: Report) -> None:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from chassis.clock import monotonic, sleep, utc_now
@@ -33,30 +33,44 @@ PATIENCE_SECONDS_MAX: Final = 90.0
 AGAIN_SECONDS: Final = 0.3
 CONTACTS: Final = 240
 CHUNK: Final = 8
+IMPORTS: Final = 1_000_000
+"""Among so many numbers is that of an import."""
 LONG_PAUSE_SECONDS: Final = 3.0
-"""So that a forgotten shift is longer than a booking takes, but for the scenes that slow the database."""
+
+
+class Step(NamedTuple):
+    """One message of a sequence."""
+
+    step_id: str
+    channel: str
+    after_seconds: int
 
 
 @dataclass
 class Kind:
-    """One sequence: its steps as (channel, delay), and what it is there for."""
+    """One sequence, and what it is there for."""
 
     name: str
-    steps: tuple[tuple[str, int], ...]
+    steps: tuple[Step, ...]
     campaign: str | None = None
     on_unknown: str = "assume_sent"
     in_flight: str = "follow"
 
 
+def steps(*each: tuple[str, int]) -> tuple[Step, ...]:
+    """Of (channel, delay in seconds), in their order."""
+    return tuple(Step(f"s{place}", channel, after) for place, (channel, after) in enumerate(each))
+
+
 KINDS: Final = (
-    Kind("hooks", (("webhook", 0), ("webhook", 1), ("webhook", 2))),
-    Kind("mails", (("email", 0), ("email", 2), ("email", 1))),
-    Kind("mixed", (("webhook", 1), ("email", 1), ("webhook", 2)), campaign="both"),
-    Kind("doubt", (("email", 0), ("webhook", 2)), on_unknown="retry", in_flight="pin"),
-    Kind("later", (("webhook", 1), ("email", 4), ("webhook", 3)), campaign="both"),
+    Kind("hooks", steps(("webhook", 0), ("webhook", 1), ("webhook", 2))),
+    Kind("mails", steps(("email", 0), ("email", 2), ("email", 1))),
+    Kind("mixed", steps(("webhook", 1), ("email", 1), ("webhook", 2)), campaign="both"),
+    Kind("doubt", steps(("email", 0), ("webhook", 2)), on_unknown="retry", in_flight="pin"),
+    Kind("later", steps(("webhook", 1), ("email", 4), ("webhook", 3)), campaign="both"),
 )
 
-STEADY: Final = Kind("steady", (("email", 2), ("email", 3), ("email", 2), ("email", 2)))
+STEADY: Final = Kind("steady", steps(("email", 2), ("email", 3), ("email", 2), ("email", 2)))
 """Something is due every few seconds after each entry."""
 
 
@@ -152,7 +166,7 @@ class Workload:
         sequence_id = chance.choice(self.sequences)
         contacts = chance.sample(self.contacts, CHUNK)
         command = EnrollContacts(sequence_id=sequence_id, contact_ids=contacts)
-        await self.ask(command, key=command.key_of(self._number))
+        await self.ask(command, key=command.key_of(chance.randrange(IMPORTS)))
 
     async def _enroll(self, chance: random.Random) -> None:
         await self.ask(
@@ -184,12 +198,20 @@ class Workload:
         self._paused.discard(sequence_id)
 
     async def _edit(self, chance: random.Random) -> None:
-        """Other words, other delays, one step more at the end."""
+        """Other words, and another delay, a step more in the middle or at the end, or the second one left out."""
         kind = chance.choice(KINDS)
-        more = chance.choice((0, 1))
-        steps = (*kind.steps, ("webhook", 1)) if more else kind.steps
-        changed = replace(kind, steps=steps)
-        await self.launch(changed)
+        edited = [*kind.steps]
+        match chance.randrange(4):
+            case 0:
+                place = chance.randrange(len(edited))
+                edited[place] = edited[place]._replace(after_seconds=chance.randrange(4))
+            case 1:
+                edited.insert(1, Step("between", "webhook", 1))
+            case 2:
+                edited.append(Step("last", "webhook", 1))
+            case _:
+                del edited[1]
+        await self.launch(replace(kind, steps=tuple(edited)))
 
     async def _suspend(self, chance: random.Random) -> None:
         self._suspended = True
@@ -238,8 +260,8 @@ class Workload:
         """Each text holds the sequence's canary, and says what it is about."""
         canary = self.canaries.setdefault(sequence_id, f"canary-{sequence_id}-x")
         campaign: dict[str, Any] = {} if kind.campaign is None else {"campaign": f"{self.prefix}-{kind.campaign}"}
-        steps = [self._step(sequence_id, f"s{place}", *step, canary, kind) for place, step in enumerate(kind.steps)]
-        return {"name": f"{canary} {self._number}", "steps": steps, **campaign}
+        each = [self._step(sequence_id, *one, canary, kind) for one in kind.steps]
+        return {"name": f"{canary} {self._number}", "steps": each, **campaign}
 
     def _step(
         self, sequence_id: str, step_id: str, channel: str, after: int, canary: str, kind: Kind

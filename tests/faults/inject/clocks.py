@@ -10,6 +10,8 @@ import orjson
 from tests.faults.inject import FOLDER
 
 READ_EVERY_SECONDS: Final = 0.05
+READ: Final = "clock-read-"
+"""With what the files begin that say which roles have read a wrong clock."""
 
 _time, _time_ns, _monotonic = time.time, time.time_ns, time.monotonic  # noqa: TID251 - what is replaced here
 
@@ -30,6 +32,8 @@ class Ahead:
                 self._seconds = float(orjson.loads((FOLDER / "clock").read_bytes()).get(self._role, 0.0))
             except (OSError, ValueError):
                 self._seconds = 0.0
+            if self._seconds:
+                (FOLDER / f"{READ}{self._role}").touch()
         return self._seconds
 
 

@@ -69,6 +69,26 @@ def _gate_ignored() -> None:
     _put(Control, "may_send", lambda *_: True)
 
 
+def _scope_ignored() -> None:
+    """I2: claims and checks pass over what is suspended."""
+    from delivery.loops.control import Control
+    from delivery.store import claiming
+
+    _put(claiming, "_CLAIM", _changed(claiming._CLAIM, "s.status <> 'running'", "false"))
+    _put(claiming, "_PROBE", _changed(claiming._PROBE, "s.status <> 'running'", "false"))
+    _put(Control, "lane_open", lambda *_: True)
+
+
+def _removal_ignored() -> None:
+    """I2: what a removal ends is marked, and waits for its time as before."""
+    from delivery.handlers import ends
+
+    async def end(*_: Any) -> None:
+        return None
+
+    _put(ends, "_end", end)
+
+
 def _lease_not_checked() -> None:
     """I2: who was frozen with a claim in hand sends it when it goes on, as if nothing had been."""
     from delivery.loops.control import Control
@@ -172,6 +192,17 @@ def _order_of_outbox() -> None:
     _put(outbox, "read", read)
 
 
+def _relay_not_fenced() -> None:
+    """I6: Kafka takes what an owner of a lane sends that is none any more."""
+    from messaging import relay
+
+    async def fence(producer: Any) -> None:
+        producer._txn_manager.transactional_id = None
+        await producer.start()
+
+    _put(relay, "_fence", fence)
+
+
 def _shift_forgotten() -> None:
     """I7: a pause that was to shift what waits does not."""
     from delivery.store import gates
@@ -259,6 +290,8 @@ READERS: Final = ("sequences-run", "enrollment-run", "delivery-plan")
 PLANTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], None]]]] = {
     "offset-before-work": (PLANNER, _offset_before_work),
     "gate-ignored": (SENDERS, _gate_ignored),
+    "scope-ignored": (SENDERS, _scope_ignored),
+    "removal-ignored": (PLANNER, _removal_ignored),
     "lease-not-checked": (SENDERS, _lease_not_checked),
     "entry-not-closed": (("enrollment-run",), _entry_not_closed),
     "stop-told-otherwise": (("sequences-run",), _stop_told_otherwise),
@@ -269,6 +302,7 @@ PLANTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], None]]]] = {
     "result-not-by-token": (SENDERS, _result_not_by_token),
     "booked-twice": (SENDERS, _booked_twice),
     "order-of-outbox": (("sequences-run",), _order_of_outbox),
+    "relay-not-fenced": (("sequences-run",), _relay_not_fenced),
     "shift-forgotten": (PLANNER, _shift_forgotten),
     "rows-left": (PLANNER, _rows_left),
     "bytes-dropped": (READERS, _bytes_dropped),

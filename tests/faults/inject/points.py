@@ -8,6 +8,7 @@ from inspect import signature
 from typing import Any, Final
 
 import orjson
+from sluice_contracts import topics
 
 from tests.faults.inject import FOLDER
 
@@ -20,6 +21,7 @@ POINTS: Final = {
     "before-result": "results are about to be written",
     "after-result": "results are written and not committed",
     "after-outbox": "the outbox is written and not committed",
+    "before-relay": "states are read from the outbox, Kafka has none of them",
     "mid-relay": "Kafka has it, the outbox still has it",
     "mid-batch": "the offsets are written, the handlers have not run",
     "mid-erasure": "a batch is erased and not committed",
@@ -59,6 +61,7 @@ def install(role: str) -> None:
     from messaging import offsets, outbox, relay
 
     _after(outbox, "write", role, "after-outbox")
+    _before(relay, "_send", role, "before-relay", when=_states)
     _after(relay, "_send", role, "mid-relay")
     _after(offsets, "advance", role, "mid-batch")
     if role == "delivery-send":
@@ -115,6 +118,11 @@ def _sent_by(channels: set[str]) -> Callable[..., bool]:
 def _some(result: object, *_: object) -> bool:
     """There was something to do."""
     return bool(result)
+
+
+def _states(_producer: object, rows: Any) -> bool:
+    """Some are of a topic whose last record counts."""
+    return any(row.topic in topics.COMPACTED for row in rows)
 
 
 def _behind_the_look(channel: Any, role: str, point: str) -> None:

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from tests.faults.scene import Scene
-from tests.faults.scenes import broker, clocks, database, freezing, kills, load, network, records, sinks, soak
+from tests.faults.scenes import broker, clocks, database, freezing, kills, load, network, records, sinks, soak, stops
 
 GROUPS: Final[Mapping[str, tuple[Scene, ...]]] = {
     "records": records.SCENES,
     "kills": kills.SCENES,
     "freezing": freezing.SCENES,
+    "stops": stops.SCENES,
     "sinks": sinks.SCENES,
     "network": network.SCENES,
     "load": load.SCENES,

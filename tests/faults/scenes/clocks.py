@@ -10,19 +10,22 @@ from tests.faults.scene import Play, Scene
 
 ROLES: Final = ("sequences-run", "enrollment-run", "delivery-plan", "delivery-send", "console-run")
 HOUR: Final = 3_600.0
+SECONDS: Final = 5.0
 MUCH: Final = timedelta(minutes=1)
 
 
 async def ahead(play: Play) -> None:
     """All by an hour."""
     play.stage.clocks(dict.fromkeys(ROLES, HOUR))
-    await sleep(5.0)
+    await sleep(SECONDS)
+    _read_by_all(play)
 
 
 async def behind(play: Play) -> None:
     """All by an hour."""
     play.stage.clocks(dict.fromkeys(ROLES, -HOUR))
-    await sleep(5.0)
+    await sleep(SECONDS)
+    _read_by_all(play)
 
 
 async def apart(play: Play) -> None:
@@ -30,6 +33,11 @@ async def apart(play: Play) -> None:
     for _ in range(10):
         play.stage.clocks({role: play.chance.uniform(-HOUR, HOUR) for role in ROLES})
         await sleep(0.5)
+    _read_by_all(play)
+
+
+def _read_by_all(play: Play) -> None:
+    assert play.stage.misled() == {*ROLES}, f"only {sorted(play.stage.misled())} have read a wrong clock"
 
 
 def off(history: History) -> bool:

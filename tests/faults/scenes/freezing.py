@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from chassis.clock import monotonic, sleep
-from sluice_contracts.sequences import PauseSequence, ResumeSequence
+from chassis.clock import sleep
+from sluice_contracts.enrollment import EnrollContacts
 
 from tests.faults.scene import Play, Scene
+from tests.faults.scenes.load import another
 from tests.faults.stage import LEASE_SECONDS, MARGIN_SECONDS, READERS
 
 BEYOND_LEASE_SECONDS: Final = LEASE_SECONDS + MARGIN_SECONDS + 1.5
@@ -40,9 +41,9 @@ async def senders_for_long(play: Play) -> None:
 
 async def _paused_meanwhile(play: Play) -> None:
     await sleep(1.0)
-    await pause_all(play)
-    await until_stopped(play, seconds_max=SENDERS_LONG_SECONDS - 5.0)
-    await resume_all(play)
+    await play.pause_all()
+    await play.until_stopped(seconds_max=SENDERS_LONG_SECONDS - 5.0)
+    await play.resume_all()
 
 
 async def readers_for_long(play: Play) -> None:
@@ -52,15 +53,6 @@ async def readers_for_long(play: Play) -> None:
         await asyncio.gather(*(play.stage.freeze(name, READERS_LONG_SECONDS) for name in (*READERS, "console")))
 
 
-async def until_stopped(play: Play, *, seconds_max: float) -> None:
-    """Wait until every receipt of the pauses is given; TimeoutError where that takes longer."""
-    stopped, deadline = stopped_all(play), monotonic() + seconds_max
-    while not await stopped():
-        if monotonic() > deadline:
-            raise TimeoutError(f"a receipt was not given within {seconds_max:.0f} s")
-        await sleep(0.1)
-
-
 def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[None]]:
     """Frozen at a point for longer than a lease, while everything is paused and resumed."""
 
@@ -68,43 +60,49 @@ def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[
         for _ in range(2):
             play.stage.point(point, role, do="stop", skip=play.chance.randrange(8))
             struck = await play.stage.struck()
-            stopped = asyncio.Event()
-            until = stopped_all(play, stopped) if role == "delivery-send" else _at_once
-            thawing = asyncio.create_task(play.stage.thaw(process, struck, BEYOND_LEASE_SECONDS, until))
-            await pause_all(play)
-            stopped.set()
-            await thawing
-            await resume_all(play)
+            pausing = asyncio.create_task(play.pause_all())
+
+            async def stopped(pausing: asyncio.Task[None] = pausing) -> bool:
+                return pausing.done() and await play.stopped()
+
+            # The planner itself would give the receipts.
+            until = stopped if role == "delivery-send" else None
+            await play.stage.thaw(process, struck, BEYOND_LEASE_SECONDS, until)
+            await pausing
+            await play.resume_all()
 
     return fault
 
 
-async def _at_once() -> bool:
-    """Where it is the planner that stands still: it would give the receipts."""
-    return True
+async def results_late(play: Play) -> None:
+    """A sender stands still before it writes results, until another has sent the same and written that."""
+    for number in range(3):
+        command = EnrollContacts(sequence_id=play.workload.sequences[0], contact_ids=play.workload.contacts)
+        entering = asyncio.create_task(play.workload.ask(command, key=command.key_of(number)))
+        play.stage.point("before-result", "delivery-send", do="stop", skip=2)
+        await play.stage.thaw("sender-x", await play.stage.struck(), 2 * LEASE_SECONDS)
+        await entering
 
 
-def stopped_all(play: Play, paused: asyncio.Event | None = None) -> Callable[[], Awaitable[bool]]:
-    """Whether every receipt of the pauses is given."""
+async def relay_overtaken(play: Play) -> None:
+    """A relay stands still with states in hand, loses its session, and another publishes newer ones of those keys."""
+    async with another(play.stage, "sequences"):
+        for _ in range(2):
+            play.stage.point("before-relay", "sequences-run", do="stop")
+            pausing = asyncio.create_task(play.pause_all())
+            struck = await play.stage.struck()
+            ended = await play.stage.end_sessions("sequences")
+            play.stage.told.append(f"{ended} sessions ended")
+            newer = asyncio.Event()
 
-    async def stopped() -> bool:
-        owed = "select count(*) from delivery.sequence_halt where sequence_id like $1 || '%'"
-        asked = paused is None or paused.is_set()
-        return asked and not await play.stage.conn.fetchval(owed, play.workload.prefix)
+            async def overtaken(newer: asyncio.Event = newer) -> bool:
+                return newer.is_set()
 
-    return stopped
-
-
-async def pause_all(play: Play) -> None:
-    """Every sequence that stays; until they are resumed nobody else does so."""
-    play.workload.held = True
-    await asyncio.gather(*(play.workload.ask(PauseSequence(sequence_id=one)) for one in play.workload.sequences))
-
-
-async def resume_all(play: Play) -> None:
-    """Every sequence that stays; where one runs already, that is said."""
-    await asyncio.gather(*(play.workload.ask(ResumeSequence(sequence_id=one)) for one in play.workload.sequences))
-    play.workload.held = False
+            thawing = asyncio.create_task(play.stage.thaw("sequences", struck, 0.0, overtaken))
+            await pausing
+            await play.resume_all()
+            newer.set()
+            await thawing
 
 
 SCENES: Final = (
@@ -155,6 +153,18 @@ SCENES: Final = (
         "freeze-mid-relay",
         "SIGSTOP of a relay between Kafka's acknowledgement and the outbox",
         at_point("mid-relay", "delivery-plan", "delivery-plan"),
+        load_seconds=16.0,
+    ),
+    Scene(
+        "freeze-results-late",
+        "SIGSTOP of a sender before it writes results, until another has sent the same and written that",
+        results_late,
+        load_seconds=14.0,
+    ),
+    Scene(
+        "freeze-relay-overtaken",
+        "SIGSTOP of a relay with states in hand, until another process has published newer ones of the same keys",
+        relay_overtaken,
         load_seconds=16.0,
     ),
     Scene(

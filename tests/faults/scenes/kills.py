@@ -68,7 +68,7 @@ BRING: Final[Mapping[str, Callable[[Play, str], Awaitable[None]]]] = {"mid-erasu
 async def at_random(play: Play) -> None:
     """One process after the other, whichever."""
     for _ in range(7):
-        play.stage.kill(play.chance.choice(SERVICES))
+        await play.stage.kill_when_there(play.chance.choice(SERVICES))
         await sleep(play.chance.uniform(0.3, 1.5))
 
 

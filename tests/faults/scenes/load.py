@@ -1,6 +1,8 @@
 """Processes that come and go, and a burst."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -13,11 +15,11 @@ from sluice_contracts.enrollment import EnrollContacts
 
 from tests.faults.scene import Play, Scene
 from tests.faults.stage import SENDERS, Stage
-from tests.faults.workload import Kind
+from tests.faults.workload import Kind, steps
 
 GROUP: Final = f"sluice.delivery.{topics.ENROLLMENT_CONTROL}"
 JOINED_SECONDS_MAX: Final = 20.0
-BURSTS: Final = tuple(Kind(f"burst{n}", (("webhook", 10), ("webhook", 15), ("webhook", 15))) for n in range(3))
+BURSTS: Final = tuple(Kind(f"burst{n}", steps(("webhook", 10), ("webhook", 15), ("webhook", 15))) for n in range(3))
 BURST_CONTACTS: Final = 3_000
 BURST_CHUNK: Final = 1_000
 BURST_SECONDS: Final = 60.0
@@ -38,7 +40,7 @@ async def planners(play: Play) -> None:
     await admin.start()
     try:
         for _ in range(4):
-            more = [await _planner(play.stage) for _ in range(2)]
+            more = [await _started(play.stage, "delivery-plan") for _ in range(2)]
             await _joined(admin, 1 + len(more))
             await sleep(play.chance.uniform(0.0, 1.0))
             for one in more:
@@ -60,10 +62,22 @@ async def _joined(admin: AIOKafkaAdminClient, count: int) -> None:
     raise TimeoutError(f"fewer than {count} planners had joined {GROUP} after {JOINED_SECONDS_MAX:.0f} s")
 
 
-async def _planner(stage: Stage) -> asyncio.subprocess.Process:
+@asynccontextmanager
+async def another(stage: Stage, name: str) -> AsyncIterator[None]:
+    """A second process of a service meanwhile."""
+    process = await _started(stage, name)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def _started(stage: Stage, name: str) -> asyncio.subprocess.Process:
     wanted = Wanted.read(stage.stack.layout)
     programs = Programs(stage.stack.layout, Ports(stage.stack.layout))
-    program = next(one for one in programs.services(wanted) if one.name == "delivery-plan")
+    program = next(one for one in programs.services(wanted) if one.name == name)
     env = {**program.env, "SLUICE_HEALTH_PORT": "0"}
     return await asyncio.create_subprocess_exec(
         *program.argv,

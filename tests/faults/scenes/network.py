@@ -10,7 +10,6 @@ from testkit.checker.history import Span
 from testkit.proxy import Mode
 
 from tests.faults.scene import Play, Scene
-from tests.faults.scenes.freezing import pause_all, resume_all
 from tests.faults.stage import KAFKA, POSTGRES, SINKS
 
 STALENESS_AND_MORE_SECONDS: Final = 9.0
@@ -64,12 +63,12 @@ def sinks_hold(*, mode: Mode, seconds: float, late: float = 0.0) -> Callable[[Pl
         for name in SINKS:
             await play.stage.network.set(name, mode, seconds=late)
         await sleep(1.0)
-        await pause_all(play)
+        await play.pause_all()
         await sleep(seconds - 1.0)
         await well(play, *SINKS)
         play.stage.held += [Span(name, since, utc_now()) for name in SINKS]
         await sleep(SINK_LAG_SECONDS + 2.0)
-        await resume_all(play)
+        await play.resume_all()
 
     return fault
 

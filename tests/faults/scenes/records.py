@@ -38,7 +38,7 @@ async def replayed(play: Play) -> None:
         for schema in SCHEMAS:
             await play.stage.conn.execute(f"update {schema}.consumer_offset set next_offset = 0")
         for name in (*READERS, "console"):
-            play.stage.kill(name)
+            await play.stage.kill_when_there(name)
         await sleep(3.0)
 
 
@@ -57,6 +57,7 @@ async def written_again(play: Play) -> None:
     Of a state's topic, whose last record is what counts, the last of each key.
     """
     kafka = play.stage.stack.addresses.kafka
+    play.stage.copied = True
     producer = AIOKafkaProducer(bootstrap_servers=kafka)
     await producer.start()
     try:
@@ -172,6 +173,15 @@ async def look_into_topics(play: Play) -> None:
     await keep_everything(kafka)
 
 
+async def commands_again(play: Play) -> None:
+    """Commands that were answered are read again, by processes that run."""
+    for schema in ("sequences", "enrollment"):
+        await play.stage.conn.execute(
+            f"update {schema}.consumer_offset set next_offset = 0 where topic like '%commands'"
+        )
+    await sleep(3.0)
+
+
 SCENES: Final = (
     Scene(
         "replay",
@@ -185,6 +195,7 @@ SCENES: Final = (
         written_again,
         load_seconds=10.0,
     ),
+    Scene("commands-again", "commands that were answered are read again, by processes that run", commands_again),
     Scene("offsets-gone", "what readers had stored of their places is deleted", offsets_gone),
     Scene(
         "poison",

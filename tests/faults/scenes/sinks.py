@@ -4,11 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from chassis.clock import sleep
+from testkit.checker.facts import Facts
 from testkit.checker.history import History
 
 from tests.faults.scene import Play, Scene
 
 SECONDS: Final = 4.0
+SLOW_SECONDS: Final = 1.5
 
 
 def rule(
@@ -29,10 +31,17 @@ def came(outcome: str) -> Callable[[History], bool]:
     return lambda history: any(arrival.outcome == outcome for arrival in history.arrivals)
 
 
+def slow(history: History) -> bool:
+    """Whether a sender had to wait for its answer."""
+    came = {one.message_id: one.at for one in history.arrivals if one.accepted}
+    sent = (one for one in Facts(history).named.get("MessageSent", ()) if one.data["message_id"] in came)
+    return any((one.time("sent_at") - came[one.data["message_id"]]).total_seconds() > SLOW_SECONDS / 2 for one in sent)
+
+
 async def killed(play: Play) -> None:
     """kill -9 of the sink, twice."""
     for _ in range(2):
-        play.stage.kill("sink")
+        await play.stage.kill_when_there("sink")
         await sleep(2.0)
 
 
@@ -65,7 +74,12 @@ SCENES: Final = (
         rule("accept_and_drop_answer"),
         shows=came("answer_dropped"),
     ),
-    Scene("sink-slow", "every answer takes 1.5 s", rule("slow", share=1.0, delay_seconds=1.5)),
+    Scene(
+        "sink-slow",
+        f"every answer takes {SLOW_SECONDS} s",
+        rule("slow", share=1.0, delay_seconds=SLOW_SECONDS),
+        shows=slow,
+    ),
     Scene(
         "sink-refuses", "a tenth of all messages is refused for good", rule("refuse", share=0.1), shows=came("refused")
     ),

@@ -37,8 +37,10 @@ FAULTS: Final[Mapping[str, Fault]] = {
 
 
 async def one_after_the_other(play: Play) -> None:
-    """By the seed; each is over before the next."""
-    for name in play.chance.choices([*FAULTS], k=TIMES):
+    """Each at least once, in an order by the seed; each is over before the next."""
+    order = [*FAULTS, *play.chance.choices([*FAULTS], k=TIMES - len(FAULTS))]
+    play.chance.shuffle(order)
+    for name in order:
         play.stage.told.append(name)
         await FAULTS[name](play)
         await play.stage.heal()
@@ -48,7 +50,8 @@ async def one_after_the_other(play: Play) -> None:
 SCENES: Final = (
     Scene(
         "soak",
-        f"{TIMES} faults in {LOAD_SECONDS:.0f} s, one after the other, under a fifth of the load",
+        f"{TIMES} faults of {len(FAULTS)} kinds, one after the other, for {LOAD_SECONDS:.0f} s or more, under a fifth "
+        "of the load",
         one_after_the_other,
         load_seconds=LOAD_SECONDS,
         pace=0.2,

@@ -191,6 +191,7 @@ class Ideal:
 
     def suspend(self, at: datetime) -> None:
         scope, restored = {"scope": "channel:webhook"}, at + timedelta(seconds=2)
+        self.command("SuspendDelivery", topics.DELIVERY_COMMANDS, scope, {"epoch": 1}, at - LATENCY)
         suspended = {**scope, "epoch": 1, "in_flight": 0, "halted_at": at}
         self.say(topics.DELIVERY_CONTROL, "DeliverySuspended", scope["scope"], suspended, at=at)
         again = {**scope, "epoch": 2, "restored_at": restored}

@@ -239,6 +239,30 @@ def older_state_later(history: History) -> History:
     return repeated(history, "SequencePublished")
 
 
+def older_state_again(history: History) -> History:
+    """A record that stands already is published once more, behind a newer one of its key."""
+    record = history.records[events(history, "SequencePublished")[0]]
+    return replace(history, records=(*history.records, replace(record, offset=10_000)))
+
+
+def state_behind_its_tombstone(history: History) -> History:
+    record = history.records[events(history, "SequenceDeleted")[0]]
+    return replace(history, records=(*history.records, replace(record, offset=10_000)))
+
+
+def key_elsewhere(history: History) -> History:
+    """A state stands on another partition than those of its key before it."""
+    number = events(history, "SequenceResumed")[-1]
+    moved = replace(history.records[number], partition=1)
+    return replace(history, records=(*history.records[:number], moved, *history.records[number + 1 :]))
+
+
+def refused_too_early(history: History) -> History:
+    """A first attempt comes before its step is due, and is not taken."""
+    first = history.arrivals[1]
+    return arriving(history, replace(first, at=first.at - SECOND, accepted=False, outcome="failed"))
+
+
 def shortened_delay(history: History) -> History:
     """What waited through the pause is due as if there had been none."""
     resumed = parse_timestamp(data(history, "SequenceResumed")["resumed_at"])

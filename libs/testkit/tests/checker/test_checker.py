@@ -38,10 +38,12 @@ from .mutations import (
     events,
     heard_otherwise,
     in_twice,
+    key_elsewhere,
     lost_step,
     never_entered,
     no_poison,
     not_set_aside,
+    older_state_again,
     older_state_later,
     other_bytes,
     other_headers,
@@ -52,6 +54,7 @@ from .mutations import (
     receipt_forgotten,
     refused_and_failed,
     refused_otherwise,
+    refused_too_early,
     removed_and_completed,
     rows_left,
     said_and_not_sent,
@@ -64,6 +67,7 @@ from .mutations import (
     shortened_delay,
     skipped_step,
     slow_neighbour,
+    state_behind_its_tombstone,
     stopped_otherwise,
     swapped,
     told,
@@ -131,6 +135,7 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I2", lambda history: without(history, "ContactHalted")),
         ("I2", lambda history: without(history, "SequenceHalted")),
         ("I2", lambda history: without(history, "SequenceStopped")),
+        ("I2", lambda history: without(history, "DeliverySuspended")),
         ("I2", lambda history: stopped_otherwise(history, dropped=1)),
         ("I2", lambda history: stopped_otherwise(history, halted_at=format_timestamp(START))),
         ("I2", receipt_for_fewer),
@@ -141,6 +146,7 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I3", another_key),
         ("I3", in_twice),
         ("I4", too_early),
+        ("I4", refused_too_early),
         ("I4", swapped),
         ("I5", two_ends),
         ("I5", two_rows),
@@ -152,6 +158,9 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I5", lambda history: booked(history, dropped=-1)),
         ("I5", lambda history: without(history, "MessageSent")),
         ("I6", older_state_later),
+        ("I6", older_state_again),
+        ("I6", state_behind_its_tombstone),
+        ("I6", key_elsewhere),
         ("I6", out_before_in),
         ("I7", shortened_delay),
         ("I8", rows_left),
@@ -202,7 +211,7 @@ def test_the_attempt_that_was_told_of_may_come_a_moment_after_its_sender_looked_
     sent = history.arrivals[0]
     assert data(history, "MessageSent")["message_id"] == sent.message_id
     history = told(history, "MessageSent", sent_at=sent.at - SECOND / 20)
-    refused = replace(sent, at=sent.at - SECOND, accepted=False, outcome="failed")
+    refused = replace(sent, at=sent.at - SECOND / 200, accepted=False, outcome="failed")
 
     assert "I4" not in broken(replace(history, arrivals=(refused, *history.arrivals)))
 

@@ -172,6 +172,23 @@ class Facts:
         return found
 
     @cached_property
+    def states(self) -> dict[tuple[str, str], list[tuple[Record, Event | None]]]:
+        """Every record of each topic and key of states that a service has said, in its order; None for a tombstone.
+
+        Empty where somebody else has written some of them again.
+        """
+        found: dict[tuple[str, str], list[tuple[Record, Event | None]]] = defaultdict(list)
+        if self.run.copied:
+            return found
+        for record in sorted(self.history.records, key=lambda one: (one.topic, one.partition, one.offset)):
+            if record.topic.partition(".")[0] in OWNERS and record.topic in topics.COMPACTED:
+                event = event_of(record)
+                key = (record.topic, (record.key or b"").decode(errors="replace"))
+                if record.value is None or (event is not None and _is_its_own(event)):
+                    found[key].append((record, event))
+        return {key: told for key, told in found.items() if any(event is not None for _, event in told)}
+
+    @cached_property
     def named(self) -> Mapping[str, list[Event]]:
         """By their name, without the version."""
         found: dict[str, list[Event]] = defaultdict(list)

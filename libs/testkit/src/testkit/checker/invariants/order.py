@@ -40,10 +40,10 @@ def in_order_and_on_time(facts: Facts) -> Iterator[Violation]:
 
 
 def _walks(facts: Facts) -> dict[str, list[tuple[Arrival, str, str]]]:
-    """The first arrival of each step of each enrollment, in order: arrival, message, step."""
+    """The first arrival of each step of each enrollment, taken or not, in order: arrival, message, step."""
     found: dict[str, list[tuple[Arrival, str, str]]] = {}
-    for message_id, taken in facts.accepted.items():
-        arrivals = facts.remembered(message_id, taken)
+    for message_id, came in facts.came.items():
+        arrivals = facts.remembered(message_id, came)
         if arrivals and message_id in facts.of_message:
             entry, step_id = facts.of_message[message_id]
             found.setdefault(entry.id, []).append((arrivals[0], message_id, step_id))
@@ -113,6 +113,45 @@ def keys_stand_in_order(facts: Facts) -> Iterator[Violation]:
             last[place] = (number, event)
     yield from _steps_in_order(facts)
     yield from _entries_before_ends(facts)
+    yield from _newest_stands_last(facts)
+
+
+def _newest_stands_last(facts: Facts) -> Iterator[Violation]:
+    """Who reads a topic of states from its beginning, once it is compacted, sees the last record of each key alone.
+
+    So this looks at every record, repetitions and tombstones too: one that is published again behind a newer one would
+    be what everybody new believes, and one behind a tombstone would never go.
+    """
+    for (topic, key), told in facts.states.items():
+        partitions = sorted({record.partition for record, _ in told})
+        if len(partitions) > 1:
+            yield Violation(told[-1][0].at, "I6", f"{key} stands on partitions {partitions} of {topic}")
+            continue
+        last, state = told[-1]
+        gone = next((record for record, event in told if event is None), None)
+        if gone is not None and state is not None:
+            sentence = f"{state.name} of {key} stands at offset {last.offset}, behind its tombstone at {gone.offset}"
+            yield Violation(last.at, "I6", f"{topic} partition {last.partition}: {sentence}")
+        numbered = [
+            (number, event) for _, event in told if event is not None and (number := _number(event)) is not None
+        ]
+        if state is None or not numbered:
+            continue
+        newest, where = max(numbered, key=lambda one: one[0])
+        if numbered[-1][0] < newest:
+            yield Violation(
+                last.at,
+                "I6",
+                f"{topic} partition {last.partition}: what stands last of {key} is {numbered[-1][0]} at offset "
+                f"{last.offset}, and {newest} stood at {where.offset}",
+            )
+
+
+def _number(event: Event) -> Any:
+    """Of a state, None for what has none."""
+    versions = VERSIONS.get(event.topic)
+    found = None if versions is None else versions(event)
+    return None if found is None else found[1]
 
 
 def _entries_before_ends(facts: Facts) -> Iterator[Violation]:

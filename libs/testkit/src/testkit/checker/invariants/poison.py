@@ -68,7 +68,11 @@ def _refusals(facts: Facts) -> Iterator[Violation]:
 
 def _neighbours(facts: Facts) -> Iterator[Violation]:
     """Compared with how long commands took in this run that were no neighbours."""
-    took = [(one.heard_at - one.asked_at).total_seconds() for one in facts.commands if one.heard_at is not None]
+    took = [
+        (one.heard_at - one.asked_at).total_seconds()
+        for one in facts.commands
+        if one.heard_at is not None and one.kind != "neighbour"
+    ]
     if not took:
         return
     allowed = median(took) + DELAY_SECONDS_MAX

@@ -218,6 +218,14 @@ def _receipts_owed(facts: Facts) -> Iterator[Violation]:
                 if (sequence_id, epoch) not in receipts:
                     at = parse_timestamp(state.data["updated_at"])
                     yield Violation(at, "I2", f"the stop of {sequence_id} (epoch {epoch}) got no {name}")
+    suspended = {(one.data["scope"], one.data["epoch"]) for one in facts.named.get("DeliverySuspended", ())}
+    for asked in facts.commands:
+        if asked.type != "SuspendDelivery.v1" or asked.heard is None or "result" not in asked.heard:
+            continue
+        scope, epoch = asked.data["scope"], asked.heard["result"]["epoch"]
+        if (scope, epoch) not in suspended:
+            sentence = f"the suspension of {scope} (epoch {epoch}) got no DeliverySuspended"
+            yield Violation(asked.asked_at, "I2", sentence)
 
 
 def _receipts_name_all(facts: Facts) -> Iterator[Violation]:
