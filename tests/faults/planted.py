@@ -131,10 +131,10 @@ PLANTED: Final = {
         Planted("booked-twice", "I5", "its rows come to", "what was sent is booked as two", kills.nothing),
         Planted("order-of-outbox", "I6", "stands at offset", "the relay publishes a batch from its end", stops.unheard),
         Planted(
-            "relay-not-fenced",
+            "last-word-left",
             "I6",
             "what stands last of",
-            "a relay that was overtaken puts an older state behind a newer one",
+            "an older state that lands behind a newer one has the last word",
             freezing.relay_overtaken,
             load_seconds=14.0,
         ),

@@ -185,7 +185,6 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             put_backs=tuple(stage.put_backs),
             sink_lag_seconds=scene.sink_lag_seconds,
             booking_lag_seconds=scene.booking_lag_seconds,
-            copied=stage.copied,
             sizes={table: (before[table], after[table]) for table in before},
             canaries=workload.canaries,
         )

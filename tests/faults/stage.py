@@ -86,7 +86,7 @@ class Struck(NamedTuple):
 
 @dataclass
 class Stage:
-    """What scenes break. `frozen`, `deaf`, `held`, `put_backs` and `copied` are what the checker must know of it."""
+    """What scenes break. `frozen`, `deaf`, `held` and `put_backs` are what the checker must know of it."""
 
     stack: Stack
     network: Network
@@ -98,7 +98,6 @@ class Stage:
     deaf: list[Span] = field(default_factory=list)
     held: list[Span] = field(default_factory=list)
     put_backs: list[PutBack] = field(default_factory=list)
-    copied: bool = False
     links: tuple[str, ...] = LINKS
     planted: str | None = None
     told: list[str] = field(default_factory=list)
@@ -165,11 +164,14 @@ class Stage:
         process.send(signal.SIGCONT)
         self.told.append(f"froze {name} for {(utc_now() - since).total_seconds():.1f} s")
 
-    def point(self, point: str, role: str, *, do: str = "kill", skip: int = 0) -> None:
-        """Have the first process of a role that comes to a point be killed (or frozen) there, once."""
+    def point(self, point: str, role: str, *, do: str = "kill", skip: int = 0, key: str = "") -> None:
+        """Have the first process of a role that comes to a point be killed (or frozen) there, once.
+
+        `key`: of `before-relay`, only with a state of it in hand.
+        """
         assert point in points.POINTS, point
         (self.folder / "struck").unlink(missing_ok=True)
-        self._put("point", {"point": point, "role": role, "do": do, "skip": skip})
+        self._put("point", {"point": point, "role": role, "do": do, "skip": skip, "key": key})
 
     async def struck(self, *, seconds_max: float = STRUCK_SECONDS_MAX) -> Struck:
         """Wait until that has happened. TimeoutError where nothing came there: then a scene shows nothing."""
@@ -323,7 +325,6 @@ class Stage:
         self.deaf.clear()
         self.held.clear()
         self.put_backs.clear()
-        self.copied = False
         for file in self.folder.glob(f"{clocks.READ}*"):
             file.unlink()
         self.told.clear()

@@ -111,9 +111,9 @@ class Workload:
         await self.introduce(self.contacts)
         await asyncio.gather(*(self.launch(kind) for kind in KINDS))
 
-    async def steady(self) -> str:
+    async def steady(self, name: str = STEADY.name) -> str:
         """A sequence that goes on, whatever users pause and suspend; its id."""
-        sequence_id = await self.launch(STEADY, stays=False)
+        sequence_id = await self.launch(replace(STEADY, name=name), stays=False)
         self.spared.append(sequence_id)
         return sequence_id
 
@@ -249,11 +249,16 @@ class Workload:
 
     async def launch(self, kind: Kind, *, stays: bool = True) -> str:
         """Save and publish; its id. One that `stays` is worked on by everybody."""
-        sequence_id = f"{self.prefix}-{kind.name}"
-        await self.ask(SaveSequence(sequence_id=sequence_id, definition=self.definition(sequence_id, kind)))
+        sequence_id = await self.save(kind)
         await self.ask(PublishSequence(sequence_id=sequence_id, in_flight=kind.in_flight))
         if stays and sequence_id not in self.sequences:
             self.sequences.append(sequence_id)
+        return sequence_id
+
+    async def save(self, kind: Kind) -> str:
+        """Save it, with other words each time; its id."""
+        sequence_id = f"{self.prefix}-{kind.name}"
+        await self.ask(SaveSequence(sequence_id=sequence_id, definition=self.definition(sequence_id, kind)))
         return sequence_id
 
     def definition(self, sequence_id: str, kind: Kind) -> dict[str, Any]:

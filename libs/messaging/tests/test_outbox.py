@@ -9,17 +9,17 @@ import asyncpg
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import KafkaError
 from chassis.clock import monotonic
 from chassis.health import Health
-from messaging import Cause, derive, outbox, relay
+from messaging import Cause, derive, outbox
 from messaging.outbox import BULK, URGENT, Outgoing
 from messaging.relay import Relay
 from prometheus_client import CollectorRegistry
 from sluice_contracts import topics
 from sluice_contracts.sequences import SequencePaused
 
-from libs.messaging.tests.bench import NAME, STATE, WAIT_SECONDS_MAX, Bench, Recorder, command, commands_only
+from libs.messaging.tests.bench import NAME, STATE, Bench, Recorder, command, commands_only
 
 pytestmark = pytest.mark.stack
 
@@ -213,51 +213,6 @@ async def test_the_lanes_go_on_with_another_owner_when_the_first_one_s_connectio
     assert not after & before
 
 
-async def test_an_owner_that_lost_its_lane_puts_nothing_behind_the_next_one_s_records(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sending, goes_on, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    send, stop, refused = relay._send, asyncio.Event(), []
-
-    async def stands_still(producer: AIOKafkaProducer, rows: Any) -> Any:
-        if sending.is_set():
-            return await send(producer, rows)
-        sending.set()
-        await goes_on.wait()
-        try:
-            return await send(producer, rows)
-        except KafkaError as error:
-            refused.append(type(error))
-            raise
-        finally:
-            ended.set()
-
-    def owner() -> asyncio.Task[None]:
-        health = Health(registry=CollectorRegistry())
-        return asyncio.create_task(Relay(bench.pool, kafka=bench.servers.kafka, lane=BULK, health=health).run(stop))
-
-    monkeypatch.setattr("messaging.relay._send", stands_still)
-    await write(bench, bulk(1))
-    first = owner()
-    await asyncio.wait_for(sending.wait(), WAIT_SECONDS_MAX)
-    admin = await asyncpg.connect(bench.servers.admin_url)
-    await admin.execute(f"select pg_terminate_backend(pid) from ({LOCKED}) owners")
-    await admin.close()
-    second = owner()
-    await bench.until("select not exists (select from outbox)")
-    await write(bench, bulk(2))
-    await bench.until("select not exists (select from outbox)")
-    goes_on.set()
-    await asyncio.wait_for(ended.wait(), WAIT_SECONDS_MAX)
-    await write(bench, bulk(3))
-    found = await bench.read(topics.DELIVERY_EVENTS, 3)
-    stop.set()
-    await asyncio.gather(first, second)
-
-    assert [orjson.loads(record.value)["n"] for record in found] == [1, 2, 3]
-    assert refused == [ProducerFenced]
-
-
 async def test_an_id_that_is_derived_is_repeated_by_a_replay_and_by_nothing_else(bench: Bench) -> None:
     async with bench.service(commands_only(Recorder())) as service:
         for key in ("a", "a", "b"):
@@ -316,13 +271,13 @@ async def test_a_stop_publishes_what_has_been_said_though_a_first_try_fails(
     monkeypatch.setattr("messaging.relay.AIOKafkaProducer", FailsAtTheStop)
     pool = bench.pool
     stop = asyncio.Event()
-    running = asyncio.create_task(
+    relay = asyncio.create_task(
         Relay(pool, kafka=bench.servers.kafka, lane=BULK, health=Health(registry=CollectorRegistry())).run(stop)
     )
     await begun.wait()
     await write(bench, bulk(1), bulk(2))
     stop.set()
     stopping.set()
-    await running
+    await relay
 
     assert await pool.fetchval("select count(*) from outbox") == 0

@@ -192,15 +192,14 @@ def _order_of_outbox() -> None:
     _put(outbox, "read", read)
 
 
-def _relay_not_fenced() -> None:
-    """I6: Kafka takes what an owner of a lane sends that is none any more."""
-    from messaging import relay
+def _last_word_left() -> None:
+    """I6: a service does not mind that an older state of its own lands behind a newer one."""
+    from sequences.store import echoes
 
-    async def fence(producer: Any) -> None:
-        producer._txn_manager.transactional_id = None
-        await producer.start()
+    async def late(*_: Any) -> list[str]:
+        return []
 
-    _put(relay, "_fence", fence)
+    _put(echoes, "late", late)
 
 
 def _shift_forgotten() -> None:
@@ -302,7 +301,7 @@ PLANTS: Final[dict[str, tuple[tuple[str, ...], Callable[[], None]]]] = {
     "result-not-by-token": (SENDERS, _result_not_by_token),
     "booked-twice": (SENDERS, _booked_twice),
     "order-of-outbox": (("sequences-run",), _order_of_outbox),
-    "relay-not-fenced": (("sequences-run",), _relay_not_fenced),
+    "last-word-left": (("sequences-run",), _last_word_left),
     "shift-forgotten": (PLANNER, _shift_forgotten),
     "rows-left": (PLANNER, _rows_left),
     "bytes-dropped": (READERS, _bytes_dropped),

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import wraps
 from inspect import signature
 from typing import Any, Final
@@ -33,7 +33,7 @@ POINTS: Final = {
 _hits: dict[tuple[int, str], int] = {}
 
 
-def hit(role: str, point: str, *, message_id: str | None = None) -> None:
+def hit(role: str, point: str, *, message_id: str | None = None, keys: Collection[str] = ()) -> None:
     """Do what is asked for at this point: the first process that takes the file away does it."""
     file = FOLDER / "point"
     try:
@@ -41,7 +41,7 @@ def hit(role: str, point: str, *, message_id: str | None = None) -> None:
         asked = orjson.loads(file.read_bytes())
     except (OSError, ValueError):
         return
-    if asked["point"] != point or not role.startswith(asked["role"]):
+    if asked["point"] != point or not role.startswith(asked["role"]) or asked.get("key", "") not in ("", *keys):
         return
     _hits[written, point] = _hits.get((written, point), 0) + 1
     if _hits[written, point] <= asked.get("skip", 0):
@@ -61,7 +61,7 @@ def install(role: str) -> None:
     from messaging import offsets, outbox, relay
 
     _after(outbox, "write", role, "after-outbox")
-    _before(relay, "_send", role, "before-relay", when=_states)
+    _states_in_hand(relay, role, "before-relay")
     _after(relay, "_send", role, "mid-relay")
     _after(offsets, "advance", role, "mid-batch")
     if role == "delivery-send":
@@ -120,9 +120,17 @@ def _some(result: object, *_: object) -> bool:
     return bool(result)
 
 
-def _states(_producer: object, rows: Any) -> bool:
-    """Some are of a topic whose last record counts."""
-    return any(row.topic in topics.COMPACTED for row in rows)
+def _states_in_hand(relay: Any, role: str, point: str) -> None:
+    """Where the relay has states of these keys in hand."""
+    kept: Callable[..., Awaitable[Any]] = relay._send
+
+    @wraps(kept)
+    async def send(producer: Any, rows: Any) -> Any:
+        if keys := {row.key.decode() for row in rows if row.topic in topics.COMPACTED}:
+            hit(role, point, keys=keys)
+        return await kept(producer, rows)
+
+    relay._send = send
 
 
 def _behind_the_look(channel: Any, role: str, point: str) -> None:

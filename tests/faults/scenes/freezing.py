@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 from chassis.clock import sleep
 from sluice_contracts.enrollment import EnrollContacts
+from sluice_contracts.sequences import PublishSequence
 
 from tests.faults.scene import Play, Scene
 from tests.faults.scenes.load import another
 from tests.faults.stage import LEASE_SECONDS, MARGIN_SECONDS, READERS
+from tests.faults.workload import STEADY
 
 BEYOND_LEASE_SECONDS: Final = LEASE_SECONDS + MARGIN_SECONDS + 1.5
 SENDERS_LONG_SECONDS: Final = 30.0
 READERS_LONG_SECONDS: Final = 60.0
+AFTER_SECONDS: Final = 2.0
 
 
 async def briefly(play: Play) -> None:
@@ -60,15 +64,16 @@ def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[
         for _ in range(2):
             play.stage.point(point, role, do="stop", skip=play.chance.randrange(8))
             struck = await play.stage.struck()
-            pausing = asyncio.create_task(play.pause_all())
+            paused = asyncio.Event()
 
-            async def stopped(pausing: asyncio.Task[None] = pausing) -> bool:
-                return pausing.done() and await play.stopped()
+            async def stopped(paused: asyncio.Event = paused) -> bool:
+                return paused.is_set() and await play.stopped()
 
-            # The planner itself would give the receipts.
-            until = stopped if role == "delivery-send" else None
-            await play.stage.thaw(process, struck, BEYOND_LEASE_SECONDS, until)
-            await pausing
+            until = stopped if role == "delivery-send" else None  # the planner itself would give the receipts
+            thawing = asyncio.create_task(play.stage.thaw(process, struck, BEYOND_LEASE_SECONDS, until))
+            await play.pause_all()
+            paused.set()
+            await thawing
             await play.resume_all()
 
     return fault
@@ -85,24 +90,32 @@ async def results_late(play: Play) -> None:
 
 
 async def relay_overtaken(play: Play) -> None:
-    """A relay stands still with states in hand, loses its session, and another publishes newer ones of those keys."""
+    """A relay stands still with a state in hand, loses its session, and another publishes a newer one of that key.
+
+    What the first then puts behind it must not have the last word: of sequences that users leave alone, so that nothing
+    else is said of them.
+    """
     async with another(play.stage, "sequences"):
-        for _ in range(2):
-            play.stage.point("before-relay", "sequences-run", do="stop")
-            pausing = asyncio.create_task(play.pause_all())
+        for number in range(2):
+            sequence_id = await play.workload.steady(f"overtaken{number}")
+            play.stage.point("before-relay", "sequences-run", do="stop", key=sequence_id)
+            saving = asyncio.create_task(play.workload.save(replace(STEADY, name=f"overtaken{number}")))
             struck = await play.stage.struck()
-            ended = await play.stage.end_sessions("sequences")
-            play.stage.told.append(f"{ended} sessions ended")
+            play.stage.told.append(f"{await play.stage.end_sessions('sequences')} sessions ended")
             newer = asyncio.Event()
-
-            async def overtaken(newer: asyncio.Event = newer) -> bool:
-                return newer.is_set()
-
-            thawing = asyncio.create_task(play.stage.thaw("sequences", struck, 0.0, overtaken))
-            await pausing
-            await play.resume_all()
+            thawing = asyncio.create_task(play.stage.thaw("sequences", struck, 0.0, _set(newer)))
+            await saving
+            await play.workload.ask(PublishSequence(sequence_id=sequence_id))
             newer.set()
             await thawing
+            await sleep(AFTER_SECONDS)
+
+
+def _set(event: asyncio.Event) -> Callable[[], Awaitable[bool]]:
+    async def is_set() -> bool:
+        return event.is_set()
+
+    return is_set
 
 
 SCENES: Final = (
@@ -163,7 +176,7 @@ SCENES: Final = (
     ),
     Scene(
         "freeze-relay-overtaken",
-        "SIGSTOP of a relay with states in hand, until another process has published newer ones of the same keys",
+        "SIGSTOP of a relay with a state in hand, until another has published a newer one: it must not be the last",
         relay_overtaken,
         load_seconds=16.0,
     ),

@@ -52,19 +52,13 @@ async def offsets_gone(play: Play) -> None:
 
 
 async def written_again(play: Play) -> None:
-    """Whatever stands on the topics of the run is written again, twice: all in one heap, in no order.
-
-    Of a state's topic, whose last record is what counts, the last of each key.
-    """
+    """Whatever stands on the topics of the run is written again, twice: all in one heap, in no order."""
     kafka = play.stage.stack.addresses.kafka
-    play.stage.copied = True
     producer = AIOKafkaProducer(bootstrap_servers=kafka)
     await producer.start()
     try:
         for _ in range(2):
-            records = [one for one in await collect.records(kafka, play.marks) if one.topic in AGAIN]
-            last = {(one.topic, one.key): one for one in records if one.topic in topics.COMPACTED}
-            heap = [*(one for one in records if one.topic not in topics.COMPACTED), *last.values()]
+            heap = [one for one in await collect.records(kafka, play.marks) if one.topic in AGAIN]
             play.chance.shuffle(heap)
             flying = [
                 await producer.send(one.topic, one.value, one.key, one.partition, headers=list(one.headers))

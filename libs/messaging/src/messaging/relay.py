@@ -89,7 +89,7 @@ class Relay:
             channel = f"{await conn.fetchval(_SCHEMA)}.outbox"
             producer = AIOKafkaProducer(
                 bootstrap_servers=self._kafka,
-                transactional_id=f"sluice.{channel}.{lane}",
+                enable_idempotence=True,
                 linger_ms=LINGER_MILLISECONDS[self._lane],
                 max_batch_size=128 * 1024,
                 max_request_size=2 * 1024 * 1024,
@@ -98,7 +98,7 @@ class Relay:
             await conn.add_listener(channel, self._wake)
             try:
                 async with asyncio.timeout(ACKNOWLEDGE_SECONDS_MAX):
-                    await _fence(producer)
+                    await producer.start()
                 await self._publish(conn, producer, stop)
             finally:
                 await _close(producer)
@@ -137,18 +137,6 @@ class Relay:
 
     def _wake(self, *_: object) -> None:
         self._woken.set()
-
-
-async def _fence(producer: AIOKafkaProducer) -> None:
-    """Start a producer, and have Kafka refuse what older ones of its lane still send behind its records.
-
-    An owner that lost its lock while it stood still, or bytes of it that are still under way, would put an older state
-    behind a newer one, which is what counts on a compacted topic. A transactional producer is numbered when it starts,
-    and a partition that has heard a number takes no lower one (KIP-98). There are no transactions: batches outside of
-    them bear the number as well, but the client sends them only where it has no name for any.
-    """
-    await producer.start()
-    producer._txn_manager.transactional_id = None
 
 
 class OffsetUnknown(Exception):

@@ -26,6 +26,8 @@ ENDED: Final[Mapping[str, Callable[[Mapping[str, Any]], list[str]]]] = {
     "ContactRemoved": lambda data: data["enrollment_ids"],
 }
 """The enrollments that each event ends."""
+STATES: Final = frozenset({topics.SEQUENCES_EVENTS, topics.SEQUENCES_VERSIONS})
+"""Topics of which whoever is new reads the last record of each key."""
 OWNERS: Final = frozenset({"sequences", "enrollment", "delivery"})
 
 
@@ -173,15 +175,10 @@ class Facts:
 
     @cached_property
     def states(self) -> dict[tuple[str, str], list[tuple[Record, Event | None]]]:
-        """Every record of each topic and key of states that a service has said, in its order; None for a tombstone.
-
-        Empty where somebody else has written some of them again.
-        """
+        """Every record of each topic and key of STATES in its order, repetitions too; None for a tombstone."""
         found: dict[tuple[str, str], list[tuple[Record, Event | None]]] = defaultdict(list)
-        if self.run.copied:
-            return found
         for record in sorted(self.history.records, key=lambda one: (one.topic, one.partition, one.offset)):
-            if record.topic.partition(".")[0] in OWNERS and record.topic in topics.COMPACTED:
+            if record.topic in STATES:
                 event = event_of(record)
                 key = (record.topic, (record.key or b"").decode(errors="replace"))
                 if record.value is None or (event is not None and _is_its_own(event)):

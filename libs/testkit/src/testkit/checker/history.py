@@ -79,8 +79,6 @@ class Run:
     """When it did."""
     booking_lag_seconds: float = 1.0
     """So much later than it read the clock may a sender have sent, or one of its statements have been committed."""
-    copied: bool = False
-    """Whether somebody else has written records again: what stands last is then no word of a service's."""
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Rows of each queue table, before the run and at its end."""
     canaries: Mapping[str, str] = field(default_factory=dict)

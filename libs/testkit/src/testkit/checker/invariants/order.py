@@ -117,10 +117,11 @@ def keys_stand_in_order(facts: Facts) -> Iterator[Violation]:
 
 
 def _newest_stands_last(facts: Facts) -> Iterator[Violation]:
-    """Who reads a topic of states from its beginning, once it is compacted, sees the last record of each key alone.
+    """Who reads what sequences are from a topic's beginning, once it is compacted, sees the last record of each key.
 
-    So this looks at every record, repetitions and tombstones too: one that is published again behind a newer one would
-    be what everybody new believes, and one behind a tombstone would never go.
+    So this looks at every record, whoever wrote it again, and at tombstones: an older state behind a newer one would be
+    what everybody new believes, and one behind a tombstone would never go. Where that happens, their service says again
+    what is so (`sequences.handlers.echoes`); this is of the end.
     """
     for (topic, key), told in facts.states.items():
         partitions = sorted({record.partition for record, _ in told})
