@@ -213,7 +213,7 @@ async def fill_sends(conn: Conn, ids: Sequence[str]) -> None:
 
 
 async def complete(conn: Conn, table: str, wanted: int) -> None:
-    """BenchmarkFailed where the loops have not written one row for each enrollment."""
+    """BenchmarkFailed where there is not one row for each enrollment."""
     [found] = await conn.fetch(f"select count(*), count(distinct enrollment_id) from {table}")
     if tuple(found) != (wanted, wanted):
         raise BenchmarkFailed(f"{table}: {found[0]:,} rows of {found[1]:,} enrollments, not one of each of {wanted:,}")
