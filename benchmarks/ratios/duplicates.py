@@ -1,20 +1,22 @@
 """R17: what arrives twice at an idempotent sink after `kill -9` of every sender at full load."""
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from chassis.clock import sleep
 from chassis.pool import Conn
 from devstack.stack import Stack
+from messaging import derive
 from rich.console import Console
 from sluice import Sluice
 
 from benchmarks import breaking, filling, workload
 from benchmarks.arena import BenchmarkFailed, database, scale
-from benchmarks.figures import Figure, Measured, Round
+from benchmarks.figures import Figure, Measured, Round, in_words
 
 SERVICES: Final = True
 ENV: Final = {**breaking.SETTINGS, "SLUICE_NULL_CHANNELS": "false"}
@@ -26,71 +28,149 @@ FIGURES: Final = (
     Figure("R17b", "messages that arrive under two keys", 0, 0, "less"),
 )
 
-_IN_FLIGHT: Final = "select count(*) from delivery.pending where sequence_id = $1 and token is not null"
+_CLAIMED: Final = """
+select enrollment_id::text as enrollment_id, token from delivery.pending where sequence_id = $1 and token is not null
+"""
+
+
+class Arrivals:
+    """What has arrived at the sink: which bodies, under which keys, and how often."""
+
+    def __init__(self, lines: Iterable[Mapping[str, Any]]) -> None:
+        self._counted = Counter((line["sha256"], line["message_id"]) for line in lines)
+
+    @property
+    def different(self) -> int:
+        """Messages, whatever their keys."""
+        return len({body for body, _ in self._counted})
+
+    @property
+    def repeats(self) -> int:
+        """Arrivals beyond the first of each message and key."""
+        return self._counted.total() - len(self._counted)
+
+    @property
+    def repeated(self) -> set[str]:
+        """The keys under which more than one arrived."""
+        return {key for (_, key), arrived in self._counted.items() if arrived > 1}
+
+    @property
+    def renamed(self) -> int:
+        """Messages under more than one key."""
+        keys = Counter(body for body, _ in self._counted)
+        return sum(several > 1 for several in keys.values())
+
+
+class Claim(NamedTuple):
+    """One message in one claim: once more claimed it has another token."""
+
+    message_id: str
+    token: int
+
+
+@dataclass(slots=True)
+class Kills:
+    """What the senders had claimed and not booked at each kill of a round, each claim once.
+
+    The claims of a dead sender stay until the reaper takes them: the next kill may find them once more.
+    """
+
+    found: list[set[Claim]] = field(default_factory=list)
+    """By kill, without what one before has found."""
+    seen_before: list[int] = field(default_factory=list)
+    """By kill, how many one before had found."""
+
+    def note(self, claims: Iterable[Claim]) -> None:
+        """What stands claimed after one more kill."""
+        now = set(claims)
+        new = now.difference(*self.found)
+        self.found.append(new)
+        self.seen_before.append(len(now) - len(new))
+
+    @property
+    def in_flight(self) -> int:
+        """At all kills together."""
+        return sum(map(len, self.found))
+
+    def came_again(self, arrivals: Arrivals) -> list[int]:
+        """By kill, of how many of what it found there was more than one arrival."""
+        return [len({claim.message_id for claim in one} & arrivals.repeated) for one in self.found]
+
+    def unclaimed(self, arrivals: Arrivals) -> int:
+        """How many messages came again that no kill has found claimed."""
+        return len(arrivals.repeated - {claim.message_id for one in self.found for claim in one})
 
 
 async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
     """Webhooks to the sink, which writes every arrival down; the body names the contact: each message has its own."""
     repeated: list[Round] = []
     renamed: list[Round] = []
-    sink = Arrivals(stack.addresses.sink_file)
+    details: list[dict[str, Any]] = []
+    sink = Sink(stack.addresses.sink_file)
     async with database(stack) as conn, Sluice(stack.addresses.kafka) as sluice:
         await scale(stack, len(breaking.SENDERS))
         for number in range(1, rounds + 1):
-            in_flight = await _send_and_kill(stack, sluice, conn, f"bench-{number}")
-            repeats, twice, arrived = sink.read()
-            repeated.append(Round(repeats / in_flight, repeats, in_flight))
-            renamed.append(Round(twice, twice, arrived))
+            kills = await _send_and_kill(stack, sluice, conn, f"bench-{number}")
+            seen = Arrivals(sink.new())
+            repeated.append(Round(seen.repeats / kills.in_flight, seen.repeats, kills.in_flight))
+            renamed.append(Round(seen.renamed, seen.renamed, seen.different))
+            details.append(_details(kills, seen))
             console.print(
-                f"  R17: {arrived:,} of {MESSAGES:,} arrived, {repeats:,} arrivals repeated, {in_flight:,} in flight "
-                f"at {KILLS} kills, {twice} under two keys"
+                f"  R17: {seen.different:,} of {MESSAGES:,} arrived, {seen.repeats:,} arrivals repeated, "
+                f"{kills.in_flight:,} in flight at {KILLS} kills, {seen.renamed} under two keys"
             )
-    settings = {"messages": MESSAGES, "kills": KILLS, "senders": len(breaking.SENDERS)}
+            console.print(f"  R17: {in_words(details[-1])}")
+    settings = {"messages": MESSAGES, "kills": KILLS, "senders": len(breaking.SENDERS), "rounds": details}
     return [
         Measured(FIGURES[0], repeated, "arrivals that repeat, claimed and not booked when killed", settings),
         Measured(FIGURES[1], renamed, "messages under two keys, messages", settings),
     ]
 
 
-async def _send_and_kill(stack: Stack, sluice: Sluice, conn: Conn, sequence_id: str) -> int:
-    """Send all of it, with kills at even distances; how many were claimed and not yet booked at each, in all."""
+def _details(kills: Kills, seen: Arrivals) -> dict[str, Any]:
+    return {
+        "in flight at each kill": [len(one) for one in kills.found],
+        "still claimed from a kill before": kills.seen_before,
+        "of those in flight came again": kills.came_again(seen),
+        "came again, in flight at no kill": kills.unclaimed(seen),
+    }
+
+
+async def _send_and_kill(stack: Stack, sluice: Sluice, conn: Conn, sequence_id: str) -> Kills:
+    """Send all of it, with kills at even distances; what was claimed and not yet booked at each."""
     url = f"{stack.addresses.sink_http}/webhook/{sequence_id}"
     message = {"channel": "webhook", "url": url, "json": {"contact": "{{ contact.id }}"}}
     step = {"step_id": workload.FIRST_STEP, "after": "0s", "message": message}
     await breaking.ready(stack)
     await workload.publish(sluice, conn, sequence_id, {"name": "Benchmark", "steps": [step]})
     await filling.by_insert(conn, {sequence_id: MESSAGES}, console=Console(quiet=True), lane=LANE)
-    in_flight = 0
+    kills = Kills()
     for place in range(1, KILLS + 1):
         await workload.until_sent(conn, sequence_id, place * MESSAGES // (KILLS + 1), poll_seconds=0.02)
         await breaking.kill_senders(stack)
-        in_flight += int(await conn.fetchval(_IN_FLIGHT, sequence_id))
+        kills.note(await _claimed(conn, sequence_id))
         await sleep(breaking.REST_SECONDS)  # they are no longer called ready
         await breaking.ready(stack)
     await workload.until_sent(conn, sequence_id, MESSAGES, poll_seconds=0.02)
-    if not in_flight:
+    if not kills.in_flight:
         raise BenchmarkFailed("nothing was in flight when the senders were killed")
-    return in_flight
+    return kills
 
 
-class Arrivals:
-    """What the sink has written since it was last read."""
+async def _claimed(conn: Conn, sequence_id: str) -> list[Claim]:
+    rows = await conn.fetch(_CLAIMED, sequence_id)
+    return [Claim(derive(row["enrollment_id"], workload.FIRST_STEP), row["token"]) for row in rows]
+
+
+class Sink:
+    """The file into which the sink writes."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._read = 0
 
-    def read(self) -> tuple[int, int, int]:
-        """Arrivals beyond the first of each key; messages under more than one key; different messages."""
-        keys: dict[str, set[str]] = defaultdict(set)
-        arrivals = 0
-        for line in self._lines():
-            arrivals += 1
-            keys[line["sha256"]].add(line["message_id"])
-        different = sum(len(one) for one in keys.values())
-        return arrivals - different, sum(len(one) > 1 for one in keys.values()), len(keys)
-
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def new(self) -> Iterator[dict[str, Any]]:
+        """The arrivals since it was last read."""
         with self._file.open("rb") as file:
             file.seek(self._read)
             yield from map(orjson.loads, file)
