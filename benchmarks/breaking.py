@@ -3,10 +3,9 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
-from chassis.clock import monotonic, sleep
+from chassis.clock import monotonic, sleep, utc_now
 from devstack.errors import StackError
 from devstack.stack import Stack
 
@@ -20,7 +19,8 @@ SETTINGS: Final[Mapping[str, str]] = {
     "SLUICE_SEND_SECONDS_MAX": "2",
     "SLUICE_UNKNOWN_WAIT_SECONDS": "1",
 }
-"""Shorter leases than in production, in the same proportions, as in `make faults`: a scene waits for them."""
+"""Shorter than in production and as in `make faults`, for a scene waits for them: leases and their margin a quarter, a
+send a fifth, the wait for a provider's word a six hundredth."""
 FROZEN_SECONDS: Final = LEASE_SECONDS + 2.0
 """Longer than a lease, shorter than a supervisor's patience."""
 READY_SECONDS_MAX: Final = 120.0
@@ -32,16 +32,28 @@ where application_name in ('delivery-send', 'delivery-plan', 'enrollment', 'sequ
 """
 
 
+class Frozen(NamedTuple):
+    """Processes that stood still, all of them, and when they were let go, in seconds of the machine's clock."""
+
+    pids: frozenset[int]
+    until: float
+
+
+Fault: TypeAlias = Callable[[Stack], Awaitable[Frozen | None]]
+
+
 async def kill_senders(stack: Stack) -> None:
     """kill -9 of all."""
     await asyncio.gather(*(_signal(stack, name, signal.SIGKILL) for name in SENDERS))
 
 
-async def freeze_senders(stack: Stack) -> None:
-    """SIGSTOP of all, beyond their leases, and SIGCONT."""
-    await asyncio.gather(*(_signal(stack, name, signal.SIGSTOP) for name in SENDERS))
+async def freeze_senders(stack: Stack) -> Frozen:
+    """SIGSTOP of all, beyond their leases, and SIGCONT; whom it hit."""
+    hit = await asyncio.gather(*(_signal(stack, name, signal.SIGSTOP) for name in SENDERS))
     await sleep(FROZEN_SECONDS)
+    until = utc_now().timestamp()
     await asyncio.gather(*(_signal(stack, name, signal.SIGCONT) for name in SENDERS))
+    return Frozen(frozenset(pid for pid in hit if pid is not None), until)
 
 
 async def restart_postgres(stack: Stack) -> None:
@@ -62,7 +74,7 @@ async def cut_connections(stack: Stack) -> None:
         await conn.execute(_CUT)
 
 
-SCENES: Final[Mapping[str, Callable[[Stack], Awaitable[None]]]] = {
+SCENES: Final[Mapping[str, Fault]] = {
     "kill -9 of the senders": kill_senders,
     "Postgres restarted": restart_postgres,
     "Kafka restarted": restart_kafka,
@@ -80,7 +92,9 @@ async def ready(stack: Stack) -> None:
         await sleep(0.1)
 
 
-async def _signal(stack: Stack, name: str, number: int) -> None:
-    """Who is not there just now is passed over."""
-    with suppress(StackError):
-        await asyncio.to_thread(stack.kill, name, number)
+async def _signal(stack: Stack, name: str, number: int) -> int | None:
+    """Whom it hit; who is not there just now is passed over."""
+    try:
+        return (await asyncio.to_thread(stack.kill, name, number)).pid
+    except StackError:
+        return None

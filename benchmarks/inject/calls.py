@@ -13,6 +13,7 @@ FOLDER: Final = "SLUICE_BENCH_CALLS"
 class Call(NamedTuple):
     """In seconds of the machine's clock, which the database reads too."""
 
+    pid: int
     contact_id: str
     looked: float
     left: float
@@ -52,5 +53,5 @@ class Log:
             self._read[file.name] = self._read.get(file.name, 0) + len(whole) + len(newline)
             for line in whole.decode().splitlines():
                 contact_id, looked, left = line.split(" ")
-                found.append(Call(contact_id, float(looked), float(left)))
+                found.append(Call(int(file.name), contact_id, float(looked), float(left)))
         return found

@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from math import inf
@@ -16,6 +16,7 @@ from sluice import Sluice
 
 from benchmarks import breaking, filling, inject, workload
 from benchmarks.arena import NULL_CHANNELS, BenchmarkFailed, database
+from benchmarks.breaking import Fault, Frozen
 from benchmarks.figures import Figure, Measured, Round
 from benchmarks.inject.calls import FOLDER, Call, Log
 
@@ -26,11 +27,10 @@ STEPS: Final = 30
 """So many at once, two channels in turn, that a round never runs out of what is due."""
 REMOVALS: Final = 200
 ANSWER_SECONDS_MAX: Final = 120.0
-AMID_SECONDS_MAX: Final = 0.5
 LATE_SECONDS: Final = 0.3
 """Whoever would send after a receipt does it now."""
 FIGURES: Final = (Figure("R13", "sends after a receipt, over 1 M halts amid faults", 0, 0, "less"),)
-FAULTS: Final[Sequence[tuple[str, Callable[[Stack], Awaitable[None]] | None]]] = (
+FAULTS: Final[Sequence[tuple[str, Fault | None]]] = (
     ("nothing broken", None),
     ("kill -9 of the senders", breaking.kill_senders),
     ("nothing broken", None),
@@ -104,22 +104,23 @@ class Halts:
                 f"{self.late} after a receipt; {name}"
             )
 
-    async def _round(self, name: str, fault: Callable[[Stack], Awaitable[None]] | None) -> None:
+    async def _round(self, name: str, fault: Fault | None) -> None:
         """Pause one half and remove contacts of the other while a fault strikes; judge; go on."""
         random.shuffle(self.sequences)
         paused, others = self.sequences[: SEQUENCES // 2], self.sequences[SEQUENCES // 2 :]
         async with database(self.stack) as conn:
             removed = [row[0] for row in await conn.fetch(_LIVING, others, REMOVALS)]
+        breaks: asyncio.Task[Frozen | None] | None = None
         async with asyncio.TaskGroup() as group:
             if fault is not None:
-                group.create_task(self._break(fault))
+                breaks = group.create_task(self._break(fault))
                 await sleep(random.uniform(0, 0.5))
             for sequence_id in paused:
                 group.create_task(self._pause(sequence_id))
             for contact_id in removed:
                 group.create_task(self._remove(contact_id))
         await sleep(LATE_SECONDS)
-        self._judge(self.log.read())
+        self._judge(self.log.read(), breaks.result() if breaks is not None else None)
         until = utc_now().timestamp()
         for sequence_id in paused:
             self.stopped[sequence_id] = self.stopped[sequence_id][0], until
@@ -130,10 +131,11 @@ class Halts:
                 )
         self.rounds[name] += 1
 
-    async def _break(self, fault: Callable[[Stack], Awaitable[None]]) -> None:
-        await fault(self.stack)
+    async def _break(self, fault: Fault) -> Frozen | None:
+        frozen = await fault(self.stack)
         await sleep(breaking.REST_SECONDS)
         await breaking.ready(self.stack)
+        return frozen
 
     async def _pause(self, sequence_id: str) -> None:
         answered = await self.sluice.pause(sequence_id, wait="stopped", seconds_max=ANSWER_SECONDS_MAX)
@@ -156,18 +158,11 @@ class Halts:
         self.halts += dropped + in_flight
         self.in_flight += in_flight
 
-    def _judge(self, calls: Sequence[Call]) -> None:
-        """Each call against the stops of its sequence and of its contact."""
+    def _judge(self, calls: Sequence[Call], frozen: Frozen | None) -> None:
+        late, amid = judged(calls, self.stopped, frozen)
         self.sends += len(calls)
-        for call in calls:
-            for what in (call.contact_id.rpartition("-")[0], call.contact_id):
-                since, until = self.stopped.get(what, (inf, inf))
-                if not since < call.left < until:
-                    continue
-                if call.looked <= since and call.left - call.looked > AMID_SECONDS_MAX:
-                    self.amid += 1
-                else:
-                    self.late += 1
+        self.late += late
+        self.amid += amid
 
     async def _left(self) -> int:
         async with database(self.stack) as conn:
@@ -186,6 +181,27 @@ class Halts:
     async def _publish(self, sequence_id: str) -> None:
         await self.sluice.save(sequence_id, DEFINITION)
         await self.sluice.publish(sequence_id)
+
+
+def judged(calls: Iterable[Call], stopped: Mapping[str, tuple[float, float]], frozen: Frozen | None) -> tuple[int, int]:
+    """Each call against the stops of its sequence and of its contact: how many left after a receipt, and apart from
+    these, how many of processes that had looked before it was given and were frozen before the first byte."""
+    late = amid = 0
+    for call in calls:
+        for what in (call.contact_id.rpartition("-")[0], call.contact_id):
+            since, until = stopped.get(what, (inf, inf))
+            if not since < call.left < until:
+                continue
+            if frozen is not None and call.looked <= since and _stood_still(call, frozen):
+                amid += 1
+            else:
+                late += 1
+    return late, amid
+
+
+def _stood_still(call: Call, frozen: Frozen) -> bool:
+    """Whether its process was frozen between its last look and the first byte: none of it is done while it is."""
+    return call.pid in frozen.pids and call.looked < frozen.until <= call.left
 
 
 def _step(number: int) -> dict[str, Any]:

@@ -51,7 +51,7 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
     await scale(stack, len(breaking.SENDERS))
     async with Sluice(stack.addresses.kafka) as sluice:
 
-        async def batch(what: str, fault: Callable[[], Awaitable[None]] | None = None) -> float:
+        async def batch(what: str, fault: Callable[[], Awaitable[object]] | None = None) -> float:
             nonlocal batches
             rate = await _batch(stack, sluice, f"bench-{batches}", fault)
             batches += 1
@@ -85,7 +85,9 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
     ]
 
 
-async def _batch(stack: Stack, sluice: Sluice, sequence_id: str, fault: Callable[[], Awaitable[None]] | None) -> float:
+async def _batch(
+    stack: Stack, sluice: Sluice, sequence_id: str, fault: Callable[[], Awaitable[object]] | None
+) -> float:
     """Messages a second from the resume until all is published; `fault` strikes when a third of them is sent.
 
     Who has booked first may have done so at the expense of those who publish: all of the work is counted. Where some of
