@@ -3,7 +3,9 @@
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from types import ModuleType
 from typing import Final
 
@@ -48,11 +50,12 @@ MODULES: Final[tuple[ModuleType, ...]] = (
 LONG: Final[tuple[ModuleType, ...]] = (halts, soak)
 """Measured only where they are asked for by name."""
 ROUNDS: Final = 5
+BY_THEMSELVES: Final = {"R13": "make bench-halts", "R15": "make bench-soak", "R15b": "make bench-soak"}
 COLUMNS: Final = ("", "what", "must", "aim", "measured", "spread", "rounds", "ours", "other", "", "taken")
 HOW_TO_READ: Final = (
-    "Measured is the median of what the rounds come to, mostly a ratio each (of what may never be: the most of them); "
-    "ours and other are medians of their own, and their ratio is another. Under rounds stands how many of them by "
-    "themselves reach what must be."
+    "Measured is the median of what the rounds come to, mostly a ratio each (for counts that must be zero, the "
+    "largest); ours and other are medians of their own, and their ratio is another. Under rounds stands how many of "
+    "them by themselves reach what must be."
 )
 EXAMPLES: Final = """
 examples:
@@ -165,21 +168,47 @@ def settings_of(measured: Sequence[Measured]) -> list[str]:
     return [f"{', '.join(names)}: {settings}" for settings, names in alike.items() if settings]
 
 
-def as_text(measured: Sequence[Measured], *, made_by: str = "make bench") -> str:
-    """The same table for the repository."""
-    lines = [
-        f"| {' | '.join(COLUMNS)} |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---|---|",
-        *(f"| {' | '.join(cells)} |" for cells in _rows(measured)),
-    ]
+def command(name: str) -> str:
+    """What measures a figure again, and those that are measured together with it."""
+    return BY_THEMSELVES.get(name, f'make bench ARGS="--only {name}"')
+
+
+def as_text(measured: Sequence[Measured], *, repeats: Callable[[str], str] = command) -> str:
+    """The same table for the repository; below it how each figure is measured again, with what, and on what it was."""
     return "\n".join(
         [
-            f"Made by `{made_by}`; how each is measured stands in [the README](../README.md). {HOW_TO_READ}",
+            f"How each is measured stands in [the README](../README.md); the command that measures it again below. "
+            f"{HOW_TO_READ}",
             "",
-            *lines,
+            f"| {' | '.join(COLUMNS)} |",
+            "|---|---|---:|---:|---:|---:|---:|---:|---:|---|---|",
+            *(f"| {' | '.join(cells)} |" for cells in _rows(measured)),
+            "",
+            "<details>",
+            "<summary>Command, settings and machine of each figure; in brackets what ours and other are</summary>",
+            "",
+            *_sources(measured, repeats),
+            "",
+            "</details>",
             "",
         ]
     )
+
+
+def _sources(measured: Sequence[Measured], repeats: Callable[[str], str]) -> Iterator[str]:
+    """A paragraph for all that were measured together: they have the same settings and machine."""
+    together = defaultdict[tuple[str, str], list[Measured]](list)
+    for one in measured:
+        about = f"{one.machine['measured_at']} on {machine.in_words(one.machine)}"
+        together[figures.in_words(one.settings), about].append(one)
+    for (settings, about), several in together.items():
+        names = ", ".join(
+            f"**{', '.join(one.figure.name for one in alike)}** ({of})"
+            for of, alike in groupby(several, key=attrgetter("of"))
+        )
+        yield f"- {names}: `{repeats(several[0].figure.name)}`"
+        yield f"  - with {settings}"
+        yield f"  - {about}"
 
 
 def _rows(measured: Sequence[Measured]) -> list[list[str]]:

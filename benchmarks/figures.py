@@ -52,7 +52,7 @@ class Measured:
 
     @property
     def value(self) -> float:
-        """The median of the rounds; of what may never be, the most of them."""
+        """The median of the rounds; for counts that must be zero, the largest."""
         values = [one.value for one in self.rounds]
         return median(values) if self.figure.at_least else max(values)
 

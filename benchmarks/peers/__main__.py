@@ -118,9 +118,14 @@ def keep(measured: Measured) -> None:
     write(figures.kept([peer.figure.name for peer in PEERS]))
 
 
+def command(name: str) -> str:
+    """What measures a figure again."""
+    return f'make bench-peers ARGS="--only {name}"'
+
+
 def write(kept: Sequence[Measured]) -> None:
     """The table and the picture for the repository."""
-    (figures.RESULTS.parent / "peers.md").write_text(bench.as_text(kept, made_by="make bench-peers"))
+    (figures.RESULTS.parent / "peers.md").write_text(bench.as_text(kept, repeats=command))
     (figures.RESULTS.parent / "peers.svg").write_text(drawn(kept))
 
 

@@ -10,11 +10,22 @@ import pytest
 from benchmarks.bench import as_text, settings_of
 from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.machine import commit
+from benchmarks.peers import __main__ as peers
 from benchmarks.plot import drawn
 
 RATIO = Figure("R", "ours ÷ other", 0.5, 1.0)
 LATENCY = Figure("R", "late by", 100, 20, "less", " ms")
 NEVER = Figure("R", "lost", 0, 0, "less")
+MACHINE = {
+    "cores": 2,
+    "processor": "AMD EPYC",
+    "memory_gb": 25.3,
+    "system": "Linux 6.18",
+    "python": "3.11.7",
+    "postgres": "18.4",
+    "postgres_settings": {"fsync": "on"},
+    "load_before": [1.5, 1.3, 1.3],
+}
 
 
 def measured(figure: Figure, *values: float) -> Measured:
@@ -65,10 +76,10 @@ def test_what_may_never_be_is_not_hidden_by_rounds_in_which_it_was_not() -> None
 
 def test_the_table_says_on_which_side_of_a_bound_a_figure_must_be_how_many_rounds_are_and_when_it_was_taken() -> None:
     ratio, latency, never = measured(RATIO, 0.4, 0.6, 0.5), measured(LATENCY, 101), measured(NEVER, 0)
-    ratio.machine = {"measured_at": "2026-11-27T09:30:00+00:00", "commit": "69e8096+"}
-    latency.machine = never.machine = {"measured_at": "2026-11-26T22:25:57+00:00"}
+    ratio.machine = MACHINE | {"measured_at": "2026-11-27T09:30:00+00:00", "commit": "69e8096+"}
+    latency.machine = never.machine = MACHINE | {"measured_at": "2026-11-26T22:25:57+00:00"}
 
-    *_, first, second, third = as_text([ratio, latency, never]).splitlines()
+    first, second, third = [line for line in as_text([ratio, latency, never]).splitlines() if line.startswith("| R")]
 
     assert first == (
         "| R | ours ÷ other | ≥ 0.5 | ≥ 1 | 0.50 | 0.40-0.60 | 2 of 3 | 0.500 |  | reached | 2026-11-27 69e8096+ |"
@@ -77,6 +88,35 @@ def test_the_table_says_on_which_side_of_a_bound_a_figure_must_be_how_many_round
         "| R | late by | ≤ 100 ms | ≤ 20 ms | 101.00 ms | 101.00-101.00 | 0 of 1 | 101 |  | not reached | 2026-11-26 |"
     )
     assert third == "| R | lost | ≤ 0 | ≤ 0 | 0.00 | 0.00-0.00 | 1 of 1 | 0 |  | reached | 2026-11-26 |"
+
+
+def test_below_the_table_stands_what_measures_a_figure_again_with_what_and_on_what_it_was_measured() -> None:
+    receipts, reads, usual, kept = measured(NEVER, 0), measured(RATIO, 1), measured(RATIO, 6), measured(NEVER, 0)
+    receipts.figure = replace(NEVER, name="R13")
+    reads.figure, usual.figure, kept.figure = (replace(RATIO, name=name) for name in ("R7", "R8", "R8b"))
+    receipts.of, reads.of, usual.of, kept.of = (
+        "sends after a receipt, halts",
+        "events a second",
+        "events a second",
+        "rows",
+    )
+    for one in (receipts, reads, usual, kept):
+        one.settings = {"events": 200_000}
+        one.machine = MACHINE | {"measured_at": "2026-11-27T09:30:00+00:00"}
+    receipts.machine["measured_at"] = "2026-11-26T22:25:57+00:00"
+
+    text = as_text([reads, usual, kept, receipts])
+
+    about = "on 2 cores (AMD EPYC), 25.3 GB, Linux 6.18, Python 3.11.7, PostgreSQL 18.4 (fsync=on), load before: 1.5"
+    assert text.partition("</summary>\n\n")[2].splitlines()[:6] == [
+        '- **R7, R8** (events a second), **R8b** (rows): `make bench ARGS="--only R7"`',
+        "  - with events: 200,000",
+        f"  - 2026-11-27T09:30:00+00:00 {about}",
+        "- **R13** (sends after a receipt, halts): `make bench-halts`",
+        "  - with events: 200,000",
+        f"  - 2026-11-26T22:25:57+00:00 {about}",
+    ]
+    assert '- **R7** (events a second): `make bench-peers ARGS="--only R7"`' in as_text([reads], repeats=peers.command)
 
 
 def test_settings_are_said_once_for_the_figures_that_share_them() -> None:
