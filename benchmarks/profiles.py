@@ -8,18 +8,19 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from xml.etree import ElementTree
 
+import orjson
 from chassis.clock import utc_now
 from devstack.stack import Stack
 from rich.console import Console
 
-from benchmarks import raw, workload
+from benchmarks import machine, raw, workload
 from benchmarks.arena import BenchmarkFailed, database, run, terminal, until
 from benchmarks.figures import RESULTS
 from benchmarks.loops.process import program
@@ -32,6 +33,7 @@ MESSAGES: Final = 150_000
 EVENTS: Final = 400_000
 SAMPLES_A_SECOND: Final = 200
 SHOWN: Final = 12
+SHARE_KEPT_MIN: Final = 0.002
 READY_SECONDS_MAX: Final = 60.0
 NAMESPACE: Final = "{http://www.w3.org/2000/svg}"
 INFERNO: Final = "{http://github.com/jonhoo/inferno}"
@@ -145,20 +147,44 @@ def without_paths(file: Path) -> None:
     file.write_text(file.read_text().replace(str(spy), spy.name).replace(str(file), file.name))
 
 
-def show(name: str, file: Path, console: Console) -> None:
-    """Where its time went: functions, modules and packages by what they took themselves."""
-    own = own_time(read(file))
-    modules: Counter[str] = Counter()
-    packages: Counter[str] = Counter()
-    for (module, _), samples in own.items():
-        modules[module] += samples
-        packages[module.partition("/")[0]] += samples
-    console.print(f"\n[bold]{name}: {own.total():,} samples, {file.name}[/bold]")
-    functions = Counter({f"{function} ({module})": samples for (module, function), samples in own.items()})
-    for what, counted in (("functions", functions), ("modules", modules), ("packages", packages)):
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Where the time of a process went: what took a share of it itself, the largest first."""
+
+    file: str
+    samples: int
+    busy: float
+    """The share of the whole time in which it was at work: what follows are shares of that."""
+    functions: dict[str, float]
+    modules: dict[str, float]
+    packages: dict[str, float]
+
+    @classmethod
+    def of(cls, file: Path, *, seconds: int) -> "Shares":
+        """As they stand in the flame graph."""
+        own = own_time(read(file))
+        functions, modules, packages = Counter[str](), Counter[str](), Counter[str]()
+        for (module, function), samples in own.items():
+            functions[f"{function} ({module})"] += samples
+            modules[module] += samples
+            packages[module.partition("/")[0]] += samples
+        busy = round(own.total() / (seconds * SAMPLES_A_SECOND), 3)
+        return cls(file.name, own.total(), busy, _shares(functions), _shares(modules), _shares(packages))
+
+
+def _shares(samples: Counter[str]) -> dict[str, float]:
+    """Without the least: there are hundreds of them."""
+    shares = {name: round(count / samples.total(), 4) for name, count in samples.most_common()}
+    return {name: share for name, share in shares.items() if share >= SHARE_KEPT_MIN}
+
+
+def show(name: str, taken: Shares, console: Console) -> None:
+    """Functions, modules and packages by what they took themselves."""
+    console.print(f"\n[bold]{name}: {taken.samples:,} samples, at work {taken.busy:.0%}, {taken.file}[/bold]")
+    for what in ("functions", "modules", "packages"):
         console.print(f"  own time of {what}")
-        for one, samples in counted.most_common(SHOWN):
-            console.print(f"    {samples / own.total():6.1%}  {one}", markup=False)
+        for one, share in islice(getattr(taken, what).items(), SHOWN):
+            console.print(f"    {share:6.1%}  {one}", markup=False)
 
 
 def main() -> int:
@@ -171,8 +197,11 @@ def main() -> int:
     console = terminal()
     taken = Path(tempfile.mkdtemp(prefix="sluice-profiles-"))
     files = {"a sender": taken / "profile-sender.svg", "a reader": taken / "profile-reader.svg"}
+    found: dict[str, Any] = {"seconds": asked.seconds, "samples a second": SAMPLES_A_SECOND}
 
     async def measure(stack: Stack) -> bool:
+        async with database(stack) as conn:
+            found["machine"] = await machine.described(conn)
         await of_sender(stack, files["a sender"], seconds=asked.seconds)
         await of_reader(stack, files["a reader"], seconds=asked.seconds)
         return True
@@ -182,7 +211,10 @@ def main() -> int:
         for name, file in files.items():
             without_paths(file)
             shutil.copy(file, RESULTS.parent / file.name)
-            show(name, file, console)
+            shares = Shares.of(file, seconds=asked.seconds)
+            found[name] = asdict(shares)
+            show(name, shares, console)
+        (RESULTS.parent / "profile.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
     shutil.rmtree(taken)
     return code
 
