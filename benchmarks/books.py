@@ -7,12 +7,14 @@ with -9, a deletion. (What is dropped leaves no row: its number is what closes t
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import cycle
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -24,10 +26,10 @@ from rich.table import Table
 from sluice import Sluice
 from sluice_contracts import topics
 from sluice_contracts.delivery import MessagesCounted
+from testkit.checker.invariants.books import PLACES
 
-from benchmarks import counting, workload
+from benchmarks import counting, machine, workload
 from benchmarks.arena import BenchmarkFailed, database, run, scale, terminal
-from benchmarks.counting import PLACES
 
 SEQUENCES: Final = 4
 SENDERS: Final = 2
@@ -58,12 +60,19 @@ _ERASING: Final = "select sequence_id from delivery.erasure"
 class Result:
     """What was asked, and what was wrong."""
 
+    contacts: int
+    asks: int
+    machine: dict[str, Any] = field(default_factory=dict)
     asked: int = 0
     recounted: int = 0
     wrong: list[str] = field(default_factory=list)
     told: int = 0
     happened: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        return not self.wrong and self.asked >= self.asks
 
     def note(self, what: str) -> None:
         self.happened[what] = self.happened.get(what, 0) + 1
@@ -75,16 +84,15 @@ class Books:
 
     stack: Stack
     console: Console
-    contacts: int
-    asks: int
-    result: Result = field(default_factory=Result)
+    result: Result
 
     async def measure(self) -> bool:
         """Run, ask, and compare; whether every answer was right."""
         began = monotonic()
         names = [f"books-{number}" for number in range(SEQUENCES)]
         async with Sluice(self.stack.addresses.kafka) as sluice, database(self.stack) as conn:
-            ids = workload.contact_ids(self.contacts)
+            self.result.machine = await machine.described(conn)
+            ids = workload.contact_ids(self.result.contacts)
             await workload.write_contacts(sluice, conn, ids, seconds_max=RUN_SECONDS_MAX)
             for name in names:
                 await sluice.save(name, _definition(STEPS))
@@ -99,7 +107,7 @@ class Books:
                 await mishaps
             await self._told(sluice)
         self.result.seconds = monotonic() - began
-        return not self.result.wrong and self.result.asked >= self.asks
+        return self.result.holds
 
     async def _enroll(self, sluice: Sluice, names: list[str], ids: list[str]) -> None:
         """Every sequence gets a share of the contacts, at once."""
@@ -113,7 +121,7 @@ class Books:
         """Ask until it has been often enough; the rows of the history are counted every tenth time."""
         deadline = monotonic() + RUN_SECONDS_MAX
         async with database(self.stack) as conn:
-            while self.result.asked < self.asks and not self.result.wrong:
+            while self.result.asked < self.result.asks and not self.result.wrong:
                 if monotonic() > deadline:
                     raise BenchmarkFailed(f"only {self.result.asked} askings within {RUN_SECONDS_MAX:.0f} s")
                 await self._compare(conn, names, history=self.result.asked % 10 == 0)
@@ -133,7 +141,7 @@ class Books:
             books = {name: await counting.books(conn, name) for name in living}
         self.result.recounted += history
         for name, book in books.items():
-            if book["planned"] != sum(book[place] for place in PLACES):
+            if not counting.closed(book):
                 self.result.wrong.append(f"{name} is not closed: {book}")
             seen = [place for place in PLACES if place != "dropped"] if history else ["pending", "claimed"]
             if any(book[place] != rows[name][place] for place in seen):
@@ -190,7 +198,7 @@ class Books:
                     continue
                 told = MessagesCounted.model_validate_json(_data(record.value)).model_dump()
                 self.result.told += 1
-                if told["planned"] != sum(told[place] for place in PLACES):
+                if not counting.closed(told):
                     self.result.wrong.append(f"told books are not closed: {told}")
 
 
@@ -222,7 +230,10 @@ def show(result: Result, console: Console) -> None:
     console.print(table)
     for wrong in result.wrong:
         console.print(f"[red]wrong:[/red] {wrong}")
-    console.print(f"{len(result.wrong)} answers were wrong; {result.seconds:.0f} s in all")
+    console.print(
+        f"{len(result.wrong)} answers were wrong; {machine.in_words(result.machine)}; everything on this machine; "
+        f"{result.seconds:.0f} s in all"
+    )
 
 
 def main() -> int:
@@ -230,16 +241,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench-books ARGS=…", description=__doc__)
     parser.add_argument("--contacts", type=int, default=100_000, help="how many are enrolled (100,000)")
     parser.add_argument("--asks", type=int, default=1_000, help="how often the books are asked (1,000)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     asked = parser.parse_args()
     console = terminal()
+    result = Result(asked.contacts, asked.asks)
 
     async def measure(stack: Stack) -> bool:
-        books = Books(stack, console, asked.contacts, asked.asks)
-        holds = await books.measure()
-        show(books.result, console)
-        return holds
+        return await Books(stack, console, result).measure()
 
-    return run("books", console, measure)
+    code = run("books", console, measure)
+    if result.seconds:
+        show(result, console)
+        if asked.json is not None:
+            asked.json.write_text(json.dumps(asdict(result) | {"holds": result.holds}, indent=1) + "\n")
+    return code
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +27,11 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 from sluice_contracts import topics
 from sluice_contracts.base import format_timestamp
-from testkit.database import fresh_schema
+from testkit.database import fresh_schema, sluice_url
 from testkit.stack import Servers, servers
 from testkit.topics import provision
+
+from benchmarks import machine
 
 EVENTS: Final = 1_000_000
 MESSAGES_EACH: Final = 8
@@ -38,6 +41,8 @@ CHUNK: Final = 20_000
 BUILD_SECONDS_MAX: Final = 3_600.0
 LOOK_SECONDS: Final = 0.5
 
+_SIZE: Final = "select pg_total_relation_size('event') + pg_total_relation_size('enrollment')"
+
 
 @dataclass(frozen=True, slots=True)
 class Built:
@@ -45,6 +50,22 @@ class Built:
 
     seconds: float
     numbers: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Result:
+    """What was measured; in seconds."""
+
+    events: int
+    machine: dict[str, Any] = field(default_factory=dict)
+    written: float = 0.0
+    built: float = 0.0
+    dropped: float = 0.0
+    dropped_and_built_again: float = 0.0
+    megabytes: float = 0.0
+    """Rows and indexes."""
+    holds: bool = False
+    """Whether the numbers were the same."""
 
 
 def records(events: int) -> Iterator[tuple[str, bytes, bytes]]:
@@ -134,32 +155,40 @@ async def _numbers(conn: Any) -> dict[str, Any]:
     return {name: (await counting.log(conn, name), await counting.funnel(conn, name)) for name in names}
 
 
-async def measure(running: Servers, events: int) -> bool:
-    """Write, build, drop, build again; whether the numbers are the same."""
+async def measure(running: Servers, result: Result) -> None:
+    """Write, build, drop, build again, and compare the numbers."""
     await provision(running.kafka, Path(__file__).parents[1])
+    result.machine = await _described(running)
+    events = result.events
     async with fresh_schema(running, SCHEMA, MESSAGING, MIGRATIONS) as pool:
-        wrote = await write(running.kafka, events)
-        print(f"written to Kafka      {events:>9,} events in {wrote:7.1f} s", flush=True)
+        result.written = await write(running.kafka, events)
+        print(f"written to Kafka      {events:>9,} events in {result.written:7.1f} s", flush=True)
         began = monotonic()
         async with hearing(pool, running.kafka):
             first = await built(pool, events, began=began)
         _tell("built", first, events)
         began = monotonic()
         await app.rebuild(MigrationSettings(migration_url=SecretStr(running.migration_urls[SCHEMA])))
-        print(f"dropped               in {monotonic() - began:7.1f} s", flush=True)
+        result.dropped = monotonic() - began
+        print(f"dropped               in {result.dropped:7.1f} s", flush=True)
         async with hearing(pool, running.kafka):
             second = await built(pool, events, began=began)
         _tell("dropped and rebuilt", second, events)
         async with pool.acquire() as conn:
-            await _tell_sizes(conn)
-    same = first.numbers == second.numbers
-    print("the numbers are the same" if same else "THE NUMBERS DIFFER")
-    return same
+            result.megabytes = await conn.fetchval(_SIZE) / machine.MEGABYTE
+        print(f"rows and indexes      {result.megabytes:,.0f} MB")
+    result.built, result.dropped_and_built_again = first.seconds, second.seconds
+    result.holds = first.numbers == second.numbers
+    print("the numbers are the same" if result.holds else "THE NUMBERS DIFFER")
+    print(machine.in_words(result.machine))
 
 
-async def _tell_sizes(conn: Any) -> None:
-    size = await conn.fetchval("select pg_total_relation_size('event') + pg_total_relation_size('enrollment')")
-    print(f"rows and indexes      {size / 1e6:,.0f} MB")
+async def _described(running: Servers) -> dict[str, Any]:
+    conn = await asyncpg.connect(sluice_url(running.admin_url))
+    try:
+        return await machine.described(conn)
+    finally:
+        await conn.close()
 
 
 def _tell(what: str, one: Built, events: int) -> None:
@@ -175,9 +204,14 @@ def main() -> int:
     """0 where the numbers are the same."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rebuild", description=__doc__)
     parser.add_argument("--events", type=int, default=EVENTS, help="a multiple of ten (%(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     asked = parser.parse_args()
+    result = Result(asked.events)
     with servers() as running:
-        return 0 if asyncio.run(measure(running, asked.events)) else 1
+        asyncio.run(measure(running, result))
+    if asked.json is not None:
+        asked.json.write_text(json.dumps(asdict(result), indent=1) + "\n")
+    return 0 if result.holds else 1
 
 
 if __name__ == "__main__":
