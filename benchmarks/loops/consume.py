@@ -12,7 +12,7 @@ from chassis.clock import sleep
 from sluice_contracts.delivery import MessageSent
 from sluice_contracts.envelope import decode
 
-from benchmarks.loops.process import told
+from benchmarks.loops.process import run, told
 from benchmarks.ratios.rows import INSERT
 
 RECORDS_MAX = 4_000
@@ -81,4 +81,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

@@ -1,6 +1,5 @@
 """A FastStream handler as its tutorial writes one: one message, one model, one insert."""
 
-import asyncio
 import logging
 from typing import Any
 
@@ -10,7 +9,7 @@ from faststream import FastStream
 from faststream.kafka import KafkaBroker
 from sluice_contracts.delivery import MessageSent
 
-from benchmarks.loops.process import told
+from benchmarks.loops.process import run, told
 from benchmarks.ratios.rows import INSERT_ONE
 
 
@@ -30,4 +29,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

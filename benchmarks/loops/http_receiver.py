@@ -4,10 +4,11 @@ A GET is answered with the time at which it has last answered anything else.
 """
 
 import asyncio
+from typing import cast
 
 from chassis.clock import utc_now
 
-from benchmarks.loops.process import say, told
+from benchmarks.loops.process import run, say, told
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Type: text/plain\r\n\r\nok"
 END = b"\r\n\r\n"
@@ -28,8 +29,7 @@ class Receiver(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without being of that class
 
     def data_received(self, data: bytes) -> None:
         """Answer every request that is whole."""
@@ -65,4 +65,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

@@ -9,7 +9,7 @@ from itertools import count
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from chassis.clock import monotonic
 
-from benchmarks.loops.process import say, told
+from benchmarks.loops.process import run, say, told
 
 HEADERS = {
     "content-type": "application/json",
@@ -45,4 +45,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

@@ -1,15 +1,16 @@
-"""Starts a program of a benchmark, and reads the one line that it prints."""
+"""Starts a program of a benchmark, runs it, and reads the one line that it prints."""
 
 import asyncio
 import gc
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
+import uvloop
 from chassis.drain import GARBAGE_OBJECTS
 
 SECONDS_MAX: Final = 300.0
@@ -21,6 +22,11 @@ def told() -> dict[str, Any]:
     gc.set_threshold(GARBAGE_OBJECTS, *gc.get_threshold()[1:])
     given: dict[str, Any] = orjson.loads(sys.argv[1])
     return given
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """On the event loop that our services run on, whichever side it is of."""
+    uvloop.run(main)
 
 
 def say(**figures: Any) -> None:

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 from chassis.clock import monotonic
 from sluice_contracts.envelope import HEADERS
 
-from benchmarks.loops.process import say, told
+from benchmarks.loops.process import run, say, told
 
 UNDER_WAY = 2_000
 
@@ -37,4 +37,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

@@ -10,7 +10,7 @@ from aiosmtplib import SMTP
 from aiosmtplib.typing import SMTPStatus
 from chassis.clock import monotonic
 
-from benchmarks.loops.process import say, told
+from benchmarks.loops.process import run, say, told
 
 SENDER = b"FROM:<sluice@example.org>"
 END = b".\r\n"
@@ -44,4 +44,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())

@@ -1,11 +1,9 @@
 """One of the hand-written loops of `raw`: it connects, makes ready, waits for the start, and writes its share."""
 
-import asyncio
-
 import asyncpg
 
 from benchmarks import raw, workload
-from benchmarks.loops.process import say, told
+from benchmarks.loops.process import run, say, told
 
 
 async def main() -> None:
@@ -32,4 +30,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    run(main())
