@@ -12,7 +12,7 @@ from messaging import Batch, Routes, Service, Tx
 from pydantic import SecretStr
 from sluice_contracts.delivery import MessageSent
 
-from benchmarks.loops.process import run, told
+from benchmarks.loops.process import told
 from benchmarks.ratios.rows import INSERT, SCHEMA
 
 
@@ -41,4 +41,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main())
+    asyncio.run(main())

@@ -10,7 +10,7 @@ from messaging.outbox import BULK
 from messaging.relay import Relay
 from pydantic import SecretStr
 
-from benchmarks.loops.process import run, told
+from benchmarks.loops.process import told
 from benchmarks.ratios.rows import SCHEMA
 
 
@@ -25,4 +25,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main())
+    asyncio.run(main())

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
+from statistics import median
 from typing import Any, Final
 
 import orjson
@@ -12,7 +14,7 @@ from rich.console import Console
 from benchmarks import workload
 from benchmarks.arena import database
 from benchmarks.figures import Figure, Measured, Round, in_turns
-from benchmarks.loops.process import heard, program
+from benchmarks.loops.process import OWN_LOOP, heard, program
 from benchmarks.sending import Sending
 
 MESSAGES: Final = 40_000
@@ -36,6 +38,7 @@ MAIL: Final = (
 async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]:
     """In turns, to the same receiver, from as many processes with as many connections."""
     taken: dict[str, list[Round]] = {figure.name: [] for figure in FIGURES}
+    beside: dict[str, list[Round]] = {figure.name: [] for figure in FIGURES}
     async with (
         database(stack) as conn,
         program("loops.http_receiver", {}) as http,
@@ -47,16 +50,36 @@ async def measure(stack: Stack, console: Console, rounds: int) -> list[Measured]
         http_client = {"url": url, "body": BODY, "connections": HTTP_CONNECTIONS}
         smtp_client = {"port": port, "mail": MAIL, "connections": SMTP_CONNECTIONS}
         for number in range(rounds):
-            taken["R5"] += await in_turns(number, webhooks.rate, lambda: _bare("http_send", http_client))
-            taken["R6"] += await in_turns(number, mails.rate, lambda: _bare("smtp_send", smtp_client))
-            for name, measured in taken.items():
-                console.print(f"  {name}: {measured[-1].ours:,.0f} messages/s, the client {measured[-1].other:,.0f}")
+            for name, ours, client, given in (
+                ("R5", webhooks.rate, "http_send", http_client),
+                ("R6", mails.rate, "smtp_send", smtp_client),
+            ):
+                one, alike = await in_turns(
+                    number, ours, partial(_bare, client, given), partial(_bare, client, {**given, OWN_LOOP: True})
+                )
+                taken[name].append(one)
+                beside[name].append(alike)
+                console.print(
+                    f"  {name}: {one.ours:,.0f} messages/s, the client {one.other:,.0f}, on asyncio's own event loop "
+                    f"{alike.other:,.0f}"
+                )
     settings = {
         "messages": MESSAGES,
         "processes": PROCESSES,
         "connections": {"http": HTTP_CONNECTIONS, "smtp": SMTP_CONNECTIONS},
     }
-    return [Measured(figure, taken[figure.name], "messages a second", settings) for figure in FIGURES]
+    return [
+        Measured(figure, taken[figure.name], "messages a second", settings | _alike(beside[figure.name]))
+        for figure in FIGURES
+    ]
+
+
+def _alike(rounds: list[Round]) -> dict[str, Any]:
+    """What ours comes to beside a client on the same event loop."""
+    ratio = round(median(one.value for one in rounds), 3)
+    return {
+        "the client on asyncio's own event loop": {"ratio": ratio, "other": [round(one.other or 0) for one in rounds]}
+    }
 
 
 def _webhooks(stack: Stack, conn: Conn, url: str) -> Sending:
