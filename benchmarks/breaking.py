@@ -8,28 +8,15 @@ from typing import Final, NamedTuple, TypeAlias
 from chassis.clock import monotonic, sleep, utc_now
 from devstack.errors import StackError
 from devstack.stack import Stack
+from testkit.breaking import LEASE_SECONDS, end_sessions
 
 from benchmarks.arena import BenchmarkFailed, database
 
 SENDERS: Final = ("sender-1", "sender-2")
-LEASE_SECONDS: Final = 5.0
-SETTINGS: Final[Mapping[str, str]] = {
-    "SLUICE_LEASE_SECONDS_MAX": str(LEASE_SECONDS),
-    "SLUICE_LEASE_MARGIN_SECONDS": "0.5",
-    "SLUICE_SEND_SECONDS_MAX": "2",
-    "SLUICE_UNKNOWN_WAIT_SECONDS": "1",
-}
-"""Shorter than in production and as in `make faults`, for a scene waits for them: leases and their margin a quarter, a
-send a fifth, the wait for a provider's word a six hundredth."""
 FROZEN_SECONDS: Final = LEASE_SECONDS + 2.0
 """Longer than a lease, shorter than a supervisor's patience."""
 READY_SECONDS_MAX: Final = 120.0
 REST_SECONDS: Final = 1.0
-
-_CUT: Final = """
-select pg_terminate_backend(pid) from pg_stat_activity
-where application_name in ('delivery-send', 'delivery-plan', 'enrollment', 'sequences', 'console')
-"""
 
 
 class Frozen(NamedTuple):
@@ -71,7 +58,7 @@ async def restart_kafka(stack: Stack) -> None:
 async def cut_connections(stack: Stack) -> None:
     """Every session of a service with the database is ended."""
     async with database(stack) as conn:
-        await conn.execute(_CUT)
+        await end_sessions(conn)
 
 
 SCENES: Final[Mapping[str, Fault]] = {

@@ -13,13 +13,14 @@ from devstack.stack import Stack
 from messaging import derive
 from rich.console import Console
 from sluice import Sluice
+from testkit.breaking import SETTINGS
 
 from benchmarks import breaking, filling, workload
 from benchmarks.arena import BenchmarkFailed, database, scale
 from benchmarks.figures import Figure, Measured, Round, in_words
 
 SERVICES: Final = True
-ENV: Final = {**breaking.SETTINGS, "SLUICE_NULL_CHANNELS": "false"}
+ENV: Final = {**SETTINGS, "SLUICE_NULL_CHANNELS": "false"}
 MESSAGES: Final = 12_000
 KILLS: Final = 3
 LANE: Final = "webhook:"

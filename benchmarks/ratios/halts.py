@@ -13,6 +13,7 @@ from chassis.clock import sleep, utc_now
 from devstack.stack import Stack
 from rich.console import Console
 from sluice import Sluice
+from testkit.breaking import SETTINGS
 
 from benchmarks import breaking, filling, inject, workload
 from benchmarks.arena import NULL_CHANNELS, BenchmarkFailed, database
@@ -49,7 +50,7 @@ async def measure(stack: Stack, console: Console, rounds: int, *, halts: int = H
     """One run, whatever `rounds`: batches of pauses and removals until their receipts cover so many messages."""
     folder = stack.layout.home / "calls"
     folder.mkdir()
-    env = {**NULL_CHANNELS, **breaking.SETTINGS, **inject.env("calls"), FOLDER: str(folder)}
+    env = {**NULL_CHANNELS, **SETTINGS, **inject.env("calls"), FOLDER: str(folder)}
     away = ("console", "delivery-receive")
     await asyncio.to_thread(stack.start, services=True, senders=len(breaking.SENDERS), env=env, without=away)
     async with Sluice(stack.addresses.kafka) as sluice:

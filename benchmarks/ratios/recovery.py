@@ -12,13 +12,14 @@ from devstack.stack import Stack
 from rich.console import Console
 from sluice import Sluice
 from sluice_contracts import topics
+from testkit.breaking import SETTINGS
 
 from benchmarks import breaking, counting, filling, workload
 from benchmarks.arena import BenchmarkFailed, database, scale, until
 from benchmarks.figures import Figure, Measured, Round, ratio
 
 SERVICES: Final = True
-ENV: Final = breaking.SETTINGS
+ENV: Final = SETTINGS
 MESSAGES: Final = 30_000
 IN_PEACE: Final = 3
 """Batches before and as many after; the middle one of them counts. One alone may be a third faster than the next."""

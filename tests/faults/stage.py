@@ -25,7 +25,7 @@ from devstack.identity import ProcessId
 from devstack.ports import Ports
 from devstack.stack import Stack, StackError
 from messaging import topics as provisioning
-from testkit import put_back
+from testkit import breaking, put_back
 from testkit.checker.history import PutBack, Span
 from testkit.database import sluice_url
 from testkit.proxy import Network
@@ -41,14 +41,8 @@ SERVICES: Final = ("sequences", "enrollment", "delivery-plan", "sender-1", "send
 READERS: Final = ("sequences", "enrollment", "delivery-plan")
 UNUSED: Final = ("delivery-receive",)
 """No provider reports anything here."""
-APPLICATIONS: Final = ("delivery-send", "delivery-plan", "enrollment", "sequences", "console")
-LEASE_SECONDS: Final = 5.0
-MARGIN_SECONDS: Final = 0.5
 SETTINGS: Final = {
-    "SLUICE_LEASE_SECONDS_MAX": str(LEASE_SECONDS),
-    "SLUICE_LEASE_MARGIN_SECONDS": str(MARGIN_SECONDS),
-    "SLUICE_SEND_SECONDS_MAX": "2",
-    "SLUICE_UNKNOWN_WAIT_SECONDS": "1",
+    **breaking.SETTINGS,
     "SLUICE_BREAKER_REST_SECONDS": "2",
     "SLUICE_BREAKER_REST_SECONDS_MAX": "3",
     "SLUICE_SINK_KEEP_BODIES": "true",
@@ -248,18 +242,13 @@ class Stage:
     async def sessions(self) -> int:
         """How many the services have with Postgres."""
         found: int = await self.conn.fetchval(
-            "select count(*) from pg_stat_activity where application_name = any($1)", APPLICATIONS
+            "select count(*) from pg_stat_activity where application_name = any($1)", breaking.APPLICATIONS
         )
         return found
 
     async def end_sessions(self, *services: str) -> int:
         """End all that these services (default: all) have; how many there were."""
-        found: int = await self.conn.fetchval(
-            "select count(*) filter (where pg_terminate_backend(pid)) from pg_stat_activity "
-            "where application_name = any($1)",
-            services or APPLICATIONS,
-        )
-        return found
+        return await breaking.end_sessions(self.conn, services or breaking.APPLICATIONS)
 
     # -- clocks, sinks, the network
 

@@ -9,10 +9,11 @@ from typing import Final
 
 import asyncpg
 from chassis.clock import monotonic, sleep
+from testkit import breaking
 from testkit.database import sluice_url
 
 from tests.faults.scene import Play, Scene
-from tests.faults.stage import APPLICATIONS, Connection
+from tests.faults.stage import Connection
 
 HELD_SECONDS: Final = 4.0
 LOST_SECONDS: Final = 4.0
@@ -32,7 +33,7 @@ where m.sequence_id like $1 || '%' and m.outcome = 'sent' and not exists (
 """
 _CANCEL: Final = (
     "select count(*) filter (where pg_cancel_backend(pid)) from pg_stat_activity "
-    f"where application_name in {APPLICATIONS} and state = 'active'"
+    f"where application_name in {breaking.APPLICATIONS} and state = 'active'"
 )
 
 

@@ -8,10 +8,11 @@ from typing import Final
 from chassis.clock import sleep
 from sluice_contracts.enrollment import EnrollContacts
 from sluice_contracts.sequences import PublishSequence
+from testkit.breaking import LEASE_SECONDS, MARGIN_SECONDS
 
 from tests.faults.scene import Play, Scene
 from tests.faults.scenes.load import another
-from tests.faults.stage import LEASE_SECONDS, MARGIN_SECONDS, READERS
+from tests.faults.stage import READERS
 from tests.faults.workload import STEADY
 
 BEYOND_LEASE_SECONDS: Final = LEASE_SECONDS + MARGIN_SECONDS + 1.5
