@@ -29,8 +29,8 @@ from benchmarks.ratios.messaging import Bench
 from benchmarks.sending import Sending
 
 SECONDS: Final = 10
-MESSAGES: Final = 150_000
-EVENTS: Final = 400_000
+MESSAGES: Final = 300_000
+EVENTS: Final = 700_000
 SAMPLES_A_SECOND: Final = 200
 SHOWN: Final = 12
 SHARE_KEPT_MIN: Final = 0.002
