@@ -9,7 +9,7 @@ from rich.table import Table
 from testkit.checker import INVARIANTS
 
 from tests.faults.planted import FoundOut
-from tests.faults.scene import Outcome
+from tests.faults.scene import Outcome, causes
 
 SHOWN_MAX: Final = 3
 
@@ -59,12 +59,14 @@ class Report:
         self.planted.append(found)
         word = "[green]found[/green]" if found.named else "[red]NOT FOUND[/red]"
         others = [f"{name} ({len(broken)}: {broken[0]})" for name, broken in found.outcome.verdict.items() if broken]
-        sentence = found.sentence or f"broken was only: {'; '.join(others) or found.outcome.failed or 'nothing'}"
+        sentence = found.sentence or f"broken was only: {'; '.join(others) or 'nothing'}"
         self.console.print(
             f"{word}  {found.planted.name:<26} {found.outcome.seconds:5.1f} s  {sentence} "
             f"[dim]{'; '.join(found.outcome.told[:8])}[/dim]",
             soft_wrap=True,
         )
+        if found.outcome.failed is not None:
+            self.console.print(f"        [red]{found.outcome.failed}[/red]", soft_wrap=True)
         if not found.named:
             self._again(found.outcome, f"--plant {found.planted.name}")
 
@@ -78,7 +80,7 @@ class Report:
     def failed(self, name: str, error: BaseException) -> None:
         """A scene that could not be played to its end."""
         self.failures.append(name)
-        self.console.print(f"[red]FAILED[/red]  {name}: {type(error).__name__}: {error}", soft_wrap=True)
+        self.console.print(f"[red]FAILED[/red]  {name}: {causes(error)}", soft_wrap=True)
 
     def skip(self, name: str, reason: BaseException) -> None:
         """A scene that was not played."""

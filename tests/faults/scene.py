@@ -163,9 +163,9 @@ async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = Non
             await _together(playing, scene)
         except StackError as error:
             fallen = True
-            failed = None if scene.may_fall else _causes(error)
+            failed = None if scene.may_fall else causes(error)
         except Exception as error:
-            failed = _causes(error)
+            failed = causes(error)
         if fallen:
             left = {"processes that do not come back": 1}
         else:
@@ -211,10 +211,10 @@ def shows_nothing(scene: Scene, history: History) -> str | None:
     return None if scene.shows(history) else "the fault has not taken hold: nothing is shown"
 
 
-def _causes(error: BaseException) -> str:
+def causes(error: BaseException) -> str:
     """What went wrong, of a group all of it."""
     if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_causes(one) for one in error.exceptions)
+        return "; ".join(causes(one) for one in error.exceptions)
     return f"{type(error).__name__}: {error}"
 
 

@@ -101,11 +101,10 @@ class Stage:
 
     # -- processes
 
-    def kill(self, name: str, number: int = signal.SIGKILL) -> ProcessId:
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         """A signal. StackError where the process is not there: then a scene shows nothing."""
-        process = self.stack.kill(name, number)
+        self.stack.kill(name, number)
         self.told.append(f"{signal.Signals(number).name} {name}")
-        return process
 
     async def kill_when_there(self, name: str, number: int = signal.SIGKILL) -> None:
         """A signal, as soon as the process is there (again)."""

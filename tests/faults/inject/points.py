@@ -41,7 +41,7 @@ def hit(role: str, point: str, *, message_id: str | None = None, keys: Collectio
         asked = orjson.loads(file.read_bytes())
     except (OSError, ValueError):
         return
-    if asked["point"] != point or not role.startswith(asked["role"]) or asked.get("key", "") not in ("", *keys):
+    if asked["point"] != point or not role.startswith(asked["role"]) or asked["key"] not in ("", *keys):
         return
     _hits[written, point] = _hits.get((written, point), 0) + 1
     if _hits[written, point] <= asked.get("skip", 0):

@@ -95,8 +95,7 @@ def keys_stand_in_order(facts: Facts) -> Iterator[Violation]:
     """I6."""
     last: dict[tuple[str, int, str], tuple[Any, Event]] = {}
     for event in facts.events:
-        versions = VERSIONS.get(event.topic)
-        version = None if versions is None else versions(event)
+        version = _version(event)
         if version is None:
             continue
         key, number = version
@@ -134,7 +133,7 @@ def _newest_stands_last(facts: Facts) -> Iterator[Violation]:
             sentence = f"{state.name} of {key} stands at offset {last.offset}, behind its tombstone at {gone.offset}"
             yield Violation(last.at, "I6", f"{topic} partition {last.partition}: {sentence}")
         numbered = [
-            (number, event) for _, event in told if event is not None and (number := _number(event)) is not None
+            (version[1], event) for _, event in told if event is not None and (version := _version(event)) is not None
         ]
         if state is None or not numbered:
             continue
@@ -148,11 +147,10 @@ def _newest_stands_last(facts: Facts) -> Iterator[Violation]:
             )
 
 
-def _number(event: Event) -> Any:
-    """Of a state, None for what has none."""
+def _version(event: Event) -> tuple[str, Any] | None:
+    """Key and number of what grows along a key; None for what has none."""
     versions = VERSIONS.get(event.topic)
-    found = None if versions is None else versions(event)
-    return None if found is None else found[1]
+    return None if versions is None else versions(event)
 
 
 def _entries_before_ends(facts: Facts) -> Iterator[Violation]:
