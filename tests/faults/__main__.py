@@ -135,7 +135,7 @@ async def _one(what: Scene | Planted, stage: Stage, report: Report, *, seed: int
         if isinstance(what, Scene):
             outcome = await play(what, stage, seed=seed, kept=kept)
             report.played(outcome)
-            return not outcome.left and outcome.failed is None
+            return not outcome.left
         found = await find(what, stage, seed=seed, kept=kept)
         report.found(found)
         if not found.outcome.left:

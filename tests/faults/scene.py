@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -36,12 +36,21 @@ ARRIVALS_MIN: Final = 100
 class Play:
     """One scene as it is being played."""
 
+    scene: Scene
+    seed: int
     stage: Stage
     workload: Workload
     sluice: Sluice
     chance: random.Random
+    began: datetime
     marks: collect.Marks
     """Where topics and the sink's file stood before the run."""
+    sizes: Mapping[str, int]
+    """How full the queues were before."""
+    failed: str | None = None
+    """Why it was not played to its end."""
+    left: dict[str, int] = field(default_factory=dict)
+    """What was still to be done when it should have been at rest."""
     found: list[Found] = field(default_factory=list)
     """What `after` looked for."""
 
@@ -143,61 +152,20 @@ class Outcome:
 async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = None) -> Outcome:
     """Play it on a stage that is well, and leave that well; the history of one that did not hold is kept.
 
-    A fault that could not be brought about ends the scene and not the judging: what was broken until then is told.
+    A fault that could not be brought about ends neither the users' work nor the judging.
     """
     started = monotonic()
-    stage.forget()
-    prefix = stage.prefix(f"{seed}:{scene.name}")
-    at = stage.stack.addresses
-    async with Sluice(at.kafka, actor="faults", source="faults") as sluice:
-        before = await rest.sizes(stage.conn)
-        marks = await collect.mark(at.kafka, at.sink_file)
-        began = utc_now()
-        workload = Workload(sluice, prefix, seed, stage.sink_http, pace=scene.pace)
-        if scene.may_fall:
-            workload.patience_seconds_max = FALLEN_SECONDS_MAX
-        await workload.prepare()
-        playing = Play(stage, workload, sluice, random.Random(f"{seed}:{scene.name}"), marks)
-        failed, fallen = None, False
-        try:
-            await _together(playing, scene)
-        except StackError as error:
-            fallen = True
-            failed = None if scene.may_fall else causes(error)
-        except Exception as error:
-            failed = causes(error)
-        if fallen:
-            left = {"processes that do not come back": 1}
-        else:
-            rests = monotonic()
-            left = await rest.until_rest(stage.conn, sluice, prefix, seconds_max=scene.rest_seconds_max)
-            stage.told.append(f"worked for {rests - started:.0f} s, at rest after {monotonic() - rests:.0f} s")
-        after = await rest.sizes(stage.conn)
-        ended = utc_now()
-        run = Run(
-            name=scene.name,
-            seed=seed,
-            began=began,
-            ended=ended,
-            frozen=tuple(stage.frozen),
-            deaf=tuple(stage.deaf),
-            held=tuple(stage.held),
-            put_backs=tuple(stage.put_backs),
-            sink_lag_seconds=scene.sink_lag_seconds,
-            booking_lag_seconds=scene.booking_lag_seconds,
-            sizes={table: (before[table], after[table]) for table in before},
-            canaries=workload.canaries,
-        )
-        history = await _gather(stage, workload, run, marks)
-        if scene.after is not None and not left:
-            await scene.after(playing)
-            found = (*history.run.found, *playing.found)
-            history = replace(history, run=replace(history.run, found=found))
+    async with Sluice(stage.stack.addresses.kafka, actor="faults", source="faults") as sluice:
+        playing = await _prepared(scene, stage, sluice, seed)
+        await _work(playing)
+        await _rest(playing)
+        history = await _gather(playing)
+    failed = playing.failed
     if failed is None and not scene.may_fall:
         failed = shows_nothing(scene, history)
     verdict = await asyncio.to_thread(judge, history)
     late = await asyncio.to_thread(lambda: residue(Facts(history)))
-    outcome = Outcome(scene, seed, monotonic() - started, history, verdict, left, failed, late, list(stage.told))
+    outcome = Outcome(scene, seed, monotonic() - started, history, verdict, playing.left, failed, late, [*stage.told])
     if kept is not None and outcome.broken:
         await asyncio.to_thread(history.write, kept / f"{scene.name}-{seed}")
     return outcome
@@ -218,37 +186,96 @@ def causes(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-async def _together(playing: Play, scene: Scene) -> None:
-    """Users at work until the fault is over, at the least; whatever it leaves behind is taken away."""
-    over = asyncio.Event()
+async def _prepared(scene: Scene, stage: Stage, sluice: Sluice, seed: int) -> Play:
+    """Contacts and sequences are there; nobody is at work."""
+    stage.forget()
+    at = stage.stack.addresses
+    sizes = await rest.sizes(stage.conn)
+    marks = await collect.mark(at.kafka, at.sink_file)
+    name = f"{seed}:{scene.name}"
+    workload = Workload(sluice, stage.prefix(name), seed, stage.sink_http, pace=scene.pace)
+    if scene.may_fall:
+        workload.patience_seconds_max = FALLEN_SECONDS_MAX
+    began = utc_now()
+    await workload.prepare()
+    return Play(scene, seed, stage, workload, sluice, random.Random(name), began, marks, sizes)
+
+
+async def _work(playing: Play) -> None:
+    """Users at work until the fault is over, at the least; whatever it leaves behind is taken away.
+
+    After a fault that failed they end in order all the same: nothing stays paused or suspended by that.
+    """
+    scene, stage, over = playing.scene, playing.stage, asyncio.Event()
+    started = monotonic()
     working = asyncio.create_task(playing.workload.run(scene.load_seconds, over))
     try:
         await sleep(WARM_SECONDS)
-        await scene.fault(playing)
-        await playing.stage.heal(seconds_max=_ready_seconds_max(scene))
+        try:
+            await scene.fault(playing)
+        except Exception as error:
+            _fail(playing, error)
+        await stage.heal(seconds_max=FALLEN_SECONDS_MAX if scene.may_fall else READY_SECONDS_MAX)
         over.set()
         await working
+    except StackError as error:
+        playing.left = {"processes that do not come back": 1}
+        _fail(playing, error)
+    except Exception as error:
+        _fail(playing, error)
     finally:
         working.cancel()
-        with suppress(asyncio.CancelledError):
-            await working
+        await asyncio.wait([working])
         await playing.workload.close()
-        await playing.stage.heal(seconds_max=_ready_seconds_max(scene))
+        stage.told.append(f"worked for {monotonic() - started:.0f} s")
 
 
-def _ready_seconds_max(scene: Scene) -> float:
-    return FALLEN_SECONDS_MAX if scene.may_fall else READY_SECONDS_MAX
+def _fail(playing: Play, error: Exception) -> None:
+    """Of several causes the first counts. That processes of a planted bug do not come back is no failure."""
+    if playing.failed is None and not (playing.scene.may_fall and isinstance(error, StackError)):
+        playing.failed = causes(error)
 
 
-async def _gather(stage: Stage, workload: Workload, run: Run, marks: collect.Marks) -> History:
+async def _rest(playing: Play) -> None:
+    """Wait until nothing is left to do; where processes did not come back, that is not waited for."""
+    if playing.left:
+        return
+    started, scene = monotonic(), playing.scene
+    playing.left = await rest.until_rest(
+        playing.stage.conn, playing.sluice, playing.workload.prefix, seconds_max=scene.rest_seconds_max
+    )
+    playing.stage.told.append(f"at rest after {monotonic() - started:.0f} s")
+
+
+async def _gather(playing: Play) -> History:
+    """All that is to be judged."""
+    scene, stage, workload = playing.scene, playing.stage, playing.workload
     at = stage.stack.addresses
-    records = await collect.records(at.kafka, marks)
+    after = await rest.sizes(stage.conn)
+    run = Run(
+        name=scene.name,
+        seed=playing.seed,
+        began=playing.began,
+        ended=utc_now(),
+        frozen=tuple(stage.frozen),
+        deaf=tuple(stage.deaf),
+        held=tuple(stage.held),
+        put_backs=tuple(stage.put_backs),
+        sink_lag_seconds=scene.sink_lag_seconds,
+        booking_lag_seconds=scene.booking_lag_seconds,
+        sizes={table: (before, after[table]) for table, before in playing.sizes.items()},
+        canaries=workload.canaries,
+    )
+    records = await collect.records(at.kafka, playing.marks)
     words = [workload.canaries[one] for one in workload.gone]
     found = await collect.canaries(stage.conn, words)
-    return History(
-        run=replace(run, found=found),
+    history = History(
+        run=run,
         clients=tuple(workload.asked),
-        arrivals=collect.arrivals(at.sink_file, marks),
+        arrivals=collect.arrivals(at.sink_file, playing.marks),
         records=records,
         rows=await collect.rows(stage.conn, workload.prefix),
     )
+    if scene.after is not None and not playing.left:
+        await scene.after(playing)
+    return replace(history, run=replace(run, found=(*found, *playing.found)))

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -76,6 +76,7 @@ class Struck(NamedTuple):
     point: str
     message_id: str | None
     """What it was about to send, of `before-first-byte`."""
+    since: datetime
 
 
 @dataclass
@@ -134,22 +135,16 @@ class Stage:
         finally:
             supervisor.send(signal.SIGCONT)
 
-    async def thaw(
-        self, name: str, struck: Struck, seconds: float, until: Callable[[], Awaitable[bool]] | None = None
-    ) -> None:
-        """After a point has frozen a process by itself: let it go on later, and not before `until` says so.
+    async def thaw(self, name: str, struck: Struck, *, seconds: float = 0.0) -> None:
+        """Let a process that a point has frozen go on, once it has stood still for so long at the least.
 
-        TimeoutError where that takes too long: who does not answer about its health is killed by its supervisor.
+        StackError where it is gone: its supervisor kills who does not answer about its health for long.
         """
-        since, began = utc_now(), monotonic()
-        await sleep(seconds)
-        while not (done := until is None or await until()) and monotonic() - began < FROZEN_SECONDS_MAX:
-            await sleep(0.1)
+        await sleep(seconds - (utc_now() - struck.since).total_seconds())
         process = ProcessId.of(struck.pid)
-        if process is not None:
-            self._thaw(name, process, since, struck)
-        if not done:
-            raise TimeoutError(f"what {name} was to be frozen for has not come within {FROZEN_SECONDS_MAX:.0f} s")
+        if process is None:
+            raise StackError(f"{name} was killed before it could go on")
+        self._thaw(name, process, struck.since, struck)
 
     def _thaw(self, name: str, process: ProcessId, since: datetime, struck: Struck | None = None) -> None:
         point, message_id = (struck.point, struck.message_id) if struck is not None else (None, None)
@@ -177,7 +172,7 @@ class Stage:
         found = orjson.loads((self.folder / "struck").read_bytes())
         self.told.append(f"{found['point']} in {found['role']}")
         (self.folder / "struck").unlink(missing_ok=True)
-        return Struck(found["pid"], found["point"], found["message_id"])
+        return Struck(found["pid"], found["point"], found["message_id"], utc_now())
 
     async def plant(self, name: str | None) -> None:
         """Start the processes that a plant is for anew, with it (None: without any)."""
@@ -256,7 +251,7 @@ class Stage:
         self._put("clock", dict(seconds))
 
     def misled(self) -> set[str]:
-        """The roles that have read a wrong clock in this scene."""
+        """The roles that have read a wrong clock since the stage was last healed."""
         return {file.name.removeprefix(clocks.READ) for file in self.folder.glob(f"{clocks.READ}*")}
 
     async def sink(self, channel: str, mode: str, **more: Any) -> None:
@@ -268,8 +263,8 @@ class Stage:
 
     async def heal(self, *, seconds_max: float = READY_SECONDS_MAX) -> None:
         """All faults off, and every process there."""
-        for name in ("point", "clock"):
-            (self.folder / name).unlink(missing_ok=True)
+        for file in (self.folder / "point", self.folder / "clock", *self.folder.glob(f"{clocks.READ}*")):
+            file.unlink(missing_ok=True)
         for link in self.links:
             await self.network.set(link, "pass")
         for process in self.stack.processes():
@@ -313,8 +308,6 @@ class Stage:
         self.deaf.clear()
         self.held.clear()
         self.put_backs.clear()
-        for file in self.folder.glob(f"{clocks.READ}*"):
-            file.unlink()
         self.told.clear()
 
     def _put(self, name: str, value: Mapping[str, Any]) -> None:

@@ -140,7 +140,7 @@ class Workload:
 
     async def end(self) -> None:
         """Whatever was left paused or suspended goes on."""
-        for sequence_id in sorted(self._paused):
+        for sequence_id in sorted({*self._paused, *(self.sequences if self.held else ())}):
             await self.ask(ResumeSequence(sequence_id=sequence_id))
         if self._suspended:
             await self.ask(RestoreDelivery(scope="channel:webhook"))

@@ -10,9 +10,9 @@ from sluice_contracts.enrollment import EnrollContacts
 from sluice_contracts.sequences import PublishSequence
 from testkit.breaking import LEASE_SECONDS, MARGIN_SECONDS
 
+from tests.faults.beside import another
 from tests.faults.scene import Play, Scene
-from tests.faults.scenes.load import another
-from tests.faults.stage import READERS
+from tests.faults.stage import FROZEN_SECONDS_MAX, READERS
 from tests.faults.workload import STEADY
 
 BEYOND_LEASE_SECONDS: Final = LEASE_SECONDS + MARGIN_SECONDS + 1.5
@@ -59,22 +59,16 @@ async def readers_for_long(play: Play) -> None:
 
 
 def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[None]]:
-    """Frozen at a point for longer than a lease, while everything is paused and resumed."""
+    """Frozen at a point for longer than a lease, while everything is paused; resumed once it goes on."""
 
     async def fault(play: Play) -> None:
         for _ in range(2):
             play.stage.point(point, role, do="stop", skip=play.chance.randrange(8))
             struck = await play.stage.struck()
-            paused = asyncio.Event()
-
-            async def stopped(paused: asyncio.Event = paused) -> bool:
-                return paused.is_set() and await play.stopped()
-
-            until = stopped if role == "delivery-send" else None  # the planner itself would give the receipts
-            thawing = asyncio.create_task(play.stage.thaw(process, struck, BEYOND_LEASE_SECONDS, until))
             await play.pause_all()
-            paused.set()
-            await thawing
+            if role == "delivery-send":  # the planner itself would give the receipts
+                await play.until_stopped(seconds_max=FROZEN_SECONDS_MAX)
+            await play.stage.thaw(process, struck, seconds=BEYOND_LEASE_SECONDS)
             await play.resume_all()
 
     return fault
@@ -84,10 +78,10 @@ async def results_late(play: Play) -> None:
     """A sender stands still before it writes results, until another has sent the same and written that."""
     for number in range(3):
         command = EnrollContacts(sequence_id=play.workload.sequences[0], contact_ids=play.workload.contacts)
-        entering = asyncio.create_task(play.workload.ask(command, key=command.key_of(number)))
-        play.stage.point("before-result", "delivery-send", do="stop", skip=2)
-        await play.stage.thaw("sender-x", await play.stage.struck(), 2 * LEASE_SECONDS)
-        await entering
+        async with asyncio.TaskGroup() as group:
+            group.create_task(play.workload.ask(command, key=command.key_of(number)))
+            play.stage.point("before-result", "delivery-send", do="stop", skip=2)
+            await play.stage.thaw("sender-x", await play.stage.struck(), seconds=2 * LEASE_SECONDS)
 
 
 async def relay_overtaken(play: Play) -> None:
@@ -100,23 +94,13 @@ async def relay_overtaken(play: Play) -> None:
         for number in range(2):
             sequence_id = await play.workload.steady(f"overtaken{number}")
             play.stage.point("before-relay", "sequences-run", do="stop", key=sequence_id)
-            saving = asyncio.create_task(play.workload.save(replace(STEADY, name=f"overtaken{number}")))
-            struck = await play.stage.struck()
-            play.stage.told.append(f"{await play.stage.end_sessions('sequences')} sessions ended")
-            newer = asyncio.Event()
-            thawing = asyncio.create_task(play.stage.thaw("sequences", struck, 0.0, _set(newer)))
-            await saving
+            async with asyncio.TaskGroup() as group:
+                group.create_task(play.workload.save(replace(STEADY, name=f"overtaken{number}")))
+                struck = await play.stage.struck()
+                play.stage.told.append(f"{await play.stage.end_sessions('sequences')} sessions ended")
             await play.workload.ask(PublishSequence(sequence_id=sequence_id))
-            newer.set()
-            await thawing
+            await play.stage.thaw("sequences", struck)
             await sleep(AFTER_SECONDS)
-
-
-def _set(event: asyncio.Event) -> Callable[[], Awaitable[bool]]:
-    async def is_set() -> bool:
-        return event.is_set()
-
-    return is_set
 
 
 SCENES: Final = (

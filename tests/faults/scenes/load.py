@@ -1,20 +1,16 @@
 """Processes that come and go, and a burst."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from chassis.clock import monotonic, sleep
-from devstack.ports import Ports
-from devstack.programs import Programs
-from devstack.state import Wanted
 from sluice_contracts import topics
 from sluice_contracts.enrollment import EnrollContacts
 
+from tests.faults.beside import started
 from tests.faults.scene import Play, Scene
-from tests.faults.stage import SENDERS, Stage
+from tests.faults.stage import SENDERS
 from tests.faults.workload import Kind, steps
 
 GROUP: Final = f"sluice.delivery.{topics.ENROLLMENT_CONTROL}"
@@ -40,7 +36,7 @@ async def planners(play: Play) -> None:
     await admin.start()
     try:
         for _ in range(4):
-            more = [await _started(play.stage, "delivery-plan") for _ in range(2)]
+            more = [await started(play.stage, "delivery-plan") for _ in range(2)]
             await _joined(admin, 1 + len(more))
             await sleep(play.chance.uniform(0.0, 1.0))
             for one in more:
@@ -60,33 +56,6 @@ async def _joined(admin: AIOKafkaAdminClient, count: int) -> None:
             return
         await sleep(0.1)
     raise TimeoutError(f"fewer than {count} planners had joined {GROUP} after {JOINED_SECONDS_MAX:.0f} s")
-
-
-@asynccontextmanager
-async def another(stage: Stage, name: str) -> AsyncIterator[None]:
-    """A second process of a service meanwhile."""
-    process = await _started(stage, name)
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-async def _started(stage: Stage, name: str) -> asyncio.subprocess.Process:
-    wanted = Wanted.read(stage.stack.layout)
-    programs = Programs(stage.stack.layout, Ports(stage.stack.layout))
-    program = next(one for one in programs.services(wanted) if one.name == name)
-    env = {**program.env, "SLUICE_HEALTH_PORT": "0"}
-    return await asyncio.create_subprocess_exec(
-        *program.argv,
-        env=env,
-        cwd=program.cwd,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
 
 
 async def burst(play: Play) -> None:
