@@ -56,12 +56,16 @@ def connection_settings(schema: str, application: str) -> dict[str, str]:
     others, for two hours by TCP's defaults; the server ends that session after UNHEARD_SECONDS_MAX. The schema comes
     before the system's own names, so that a test can put its own clock there; no role of a service may make a function
     in it. Sessions speak UTC, and the planner's compiler is off: it costs more than short statements take.
+
+    Statements go by an index wherever there is one. Else a plan that was made while a queue was empty, and is kept,
+    would walk through all of it once it is full (decision 36).
     """
     return {
         "search_path": f"{schema}, pg_catalog",
         "application_name": application,
         "timezone": "UTC",
         "jit": "off",
+        "enable_seqscan": "off",
         "statement_timeout": str(int(COMMAND_SECONDS_MAX * 1000)),
         "idle_in_transaction_session_timeout": str(int(IDLE_IN_TRANSACTION_SECONDS_MAX * 1000)),
         "tcp_keepalives_idle": str(PROBE_SECONDS),

@@ -45,12 +45,33 @@ async def test_sessions_run_under_the_settings_of_the_chassis(pool: Pool) -> Non
         "application_name": "sequences-test",
         "timezone": "UTC",
         "jit": "off",
+        "enable_seqscan": "off",
         "statement_timeout": "30s",
         "idle_in_transaction_session_timeout": "2s",
         "tcp_keepalives_idle": "2",
         "tcp_keepalives_interval": "2",
         "tcp_user_timeout": "10000",
     }
+
+
+async def test_a_plan_of_when_a_queue_was_empty_does_not_walk_through_it_when_it_is_full(
+    pool: Pool, admin: Conn
+) -> None:
+    await admin.execute("create table sequences.waiting (id bigint primary key)")
+    try:
+        await admin.execute("grant select on sequences.waiting to sequences_app")
+        await admin.execute("vacuum analyze sequences.waiting")
+        async with pool.acquire() as conn:
+            oldest = await conn.prepare("select id from waiting where id > $1 order by id limit $2", name="oldest")
+            for _ in range(10):  # by then Postgres keeps one plan for all
+                await oldest.fetch(0, 10)
+            await admin.execute("insert into sequences.waiting select generate_series(1, 10_000)")
+            plan = [row[0] for row in await conn.fetch("explain execute oldest(0, 10)")]
+    finally:
+        await admin.execute("drop table sequences.waiting")
+
+    assert any("$1" in line for line in plan), "another plan was made: this shows nothing"
+    assert not any("Seq Scan" in line for line in plan), plan
 
 
 async def test_a_session_that_the_server_ended_is_an_outage_and_the_pool_recovers(pool: Pool, admin: Conn) -> None:

@@ -90,7 +90,7 @@ where before < $4 order by seq
 # With how far that is published, in one statement: what is published is known to be, or stands in the outbox.
 _FORGET: Final = """
 with gone as (
-    delete from outbox where seq = any($1::bigint[])
+    delete from outbox where lane = $5 and seq = any($1::bigint[])
 ), moved as (
     insert into said (topic, partition, next_offset)
     select topic, partition, next_offset
@@ -158,8 +158,9 @@ async def read(conn: Conn, lane: int, *, above: int = 0, limit: int, bytes_max: 
     return [Queued(*row) for row in await conn.fetch(_READ, lane, above, limit, bytes_max)]
 
 
-async def forget(conn: Conn, seqs: Sequence[int], upto: Mapping[tuple[str, int], int]) -> Passed:
-    """Forget records that Kafka has acknowledged; `upto`: the next offset behind them, by topic and partition."""
-    row = await conn.fetchrow(_FORGET, seqs, [at[0] for at in upto], [at[1] for at in upto], list(upto.values()))
+async def forget(conn: Conn, lane: int, seqs: Sequence[int], upto: Mapping[tuple[str, int], int]) -> Passed:
+    """Forget records of a lane that Kafka has; `upto`: the next offset behind them, by topic and partition."""
+    names, partitions = [at[0] for at in upto], [at[1] for at in upto]
+    row = await conn.fetchrow(_FORGET, seqs, names, partitions, list(upto.values()), lane)
     assert row is not None
     return Passed(*row)
