@@ -53,7 +53,6 @@ KEPT: Final = {"cleanup.policy": "delete", "retention.ms": "86400000", "segment.
 READY_SECONDS_MAX: Final = 180.0
 SMALL_DISK_MEGABYTES: Final = 1_024
 STRUCK_SECONDS_MAX: Final = 20.0
-FROZEN_SECONDS_MAX: Final = 14.0
 ROLES: Final = {
     "sequences": "sequences-run",
     "enrollment": "enrollment-run",
@@ -77,6 +76,7 @@ class Struck(NamedTuple):
     message_id: str | None
     """What it was about to send, of `before-first-byte`."""
     since: datetime
+    """When that was noticed."""
 
 
 @dataclass

@@ -12,13 +12,15 @@ from testkit.breaking import LEASE_SECONDS, MARGIN_SECONDS
 
 from tests.faults.beside import another
 from tests.faults.scene import Play, Scene
-from tests.faults.stage import FROZEN_SECONDS_MAX, READERS
+from tests.faults.stage import READERS
 from tests.faults.workload import STEADY
 
 BEYOND_LEASE_SECONDS: Final = LEASE_SECONDS + MARGIN_SECONDS + 1.5
 SENDERS_LONG_SECONDS: Final = 30.0
 READERS_LONG_SECONDS: Final = 60.0
 AFTER_SECONDS: Final = 2.0
+STOPPED_SECONDS_MAX: Final = 14.0
+"""Later the supervisor would have killed who stands still and does not answer about its health."""
 
 
 async def briefly(play: Play) -> None:
@@ -67,7 +69,7 @@ def at_point(point: str, role: str, process: str) -> Callable[[Play], Awaitable[
             struck = await play.stage.struck()
             await play.pause_all()
             if role == "delivery-send":  # the planner itself would give the receipts
-                await play.until_stopped(seconds_max=FROZEN_SECONDS_MAX)
+                await play.until_stopped(seconds_max=STOPPED_SECONDS_MAX)
             await play.stage.thaw(process, struck, seconds=BEYOND_LEASE_SECONDS)
             await play.resume_all()
 
