@@ -30,7 +30,7 @@ down: venv ## stop the local stack; the data stay
 	@$(RUN) -m sluice dev down $(ARGS)
 
 .PHONY: bench
-bench: venv ## the figures by which Sluice is measured, each a ratio in one run; ARGS="--only R1"
+bench: venv ## the figures by which Sluice is measured, each a ratio in one run (about an hour); ARGS="--only R1"
 	@$(RUN) -m benchmarks.bench $(ARGS)
 
 .PHONY: bench-halts
@@ -46,7 +46,7 @@ bench-profile: venv ## where a sender and a reader at full load spend their time
 	@$(RUN) -m benchmarks.profiles $(ARGS)
 
 .PHONY: bench-peers
-bench-peers: venv ## PGQueuer, Procrastinate, River and Celery at the same work, in turns with our senders
+bench-peers: venv ## PGQueuer, Procrastinate, River and Celery at the same work, in turns with our senders (half an hour)
 	@$(RUN) -m benchmarks.peers $(ARGS)
 
 .PHONY: bench-smoke
@@ -102,7 +102,7 @@ races: venv ## 10,000 removals, with pauses and suspensions, against claims: whe
 	@$(RUN) -m tests.races $(ARGS)
 
 .PHONY: faults
-faults: venv ## every fault there is a scene for, under load, judged by the checker; ARGS="--list", "--scene NAME --seed N"
+faults: venv ## every scene of a fault, judged by the checker, and every planted bug (75 minutes); ARGS="--list", "--scene NAME --seed N"
 	@$(RUN) -m tests.faults $(ARGS)
 
 # Checks

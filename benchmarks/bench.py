@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import figures, machine
-from benchmarks.arena import EXIT_INTERRUPTED, database, run, terminal
+from benchmarks.arena import EXIT_FAILED, EXIT_INTERRUPTED, database, run, terminal
 from benchmarks.figures import Measured
 from benchmarks.plot import drawn
 from benchmarks.ratios import (
@@ -93,36 +93,40 @@ def main() -> int:
         parser.error("--rounds, --halts and --seconds must be at least 1")
     console = terminal()
     if asked.show:
-        return _shown(figures.kept(names), console)
+        kept = figures.kept(names)
+        if kept:
+            show(kept, console)
+        console.print(_missing(kept, names), markup=False)
+        return 0 if len(kept) == len(names) and all(one.holds for one in kept) else EXIT_FAILED
     amounts = {halts: {"halts": asked.halts}, soak: {"seconds": asked.seconds}}
     whole = (asked.rounds, asked.halts, asked.seconds) == (ROUNDS, halts.HALTS, soak.SECONDS)
-    code, measured = 0, list[Measured]()
+    code, measured, failed = 0, list[Measured](), list[str]()
     for module in (*MODULES, *LONG):
         if code != EXIT_INTERRUPTED and {figure.name for figure in module.FIGURES} & set(only):
             before = len(measured)
-            code = max(code, _measure(module, console, asked.rounds, measured, **amounts.get(module, {})))
+            ended = _measure(module, console, asked.rounds, measured, **amounts.get(module, {}))
+            code = max(code, ended)
+            failing = [figure.name for figure in module.FIGURES] if ended == EXIT_FAILED else []
+            failed += failing
             if whole:
-                _keep(measured[before:], names)
+                keep(measured[before:], failing, names)
     if not whole:
         console.print("A short look: nothing of it is kept.")
-    return max(code, _shown(measured, console))
+    if measured:
+        show(measured, console)
+    if failed:
+        console.print(f"[red]Failed, so there is no figure[/red] (what was wrong stands above): {', '.join(failed)}")
+    return max(code, 0 if all(one.holds for one in measured) else EXIT_FAILED)
 
 
-def _keep(measured: Sequence[Measured], names: Sequence[str]) -> None:
+def keep(measured: Sequence[Measured], failed: Sequence[str], names: Sequence[str]) -> None:
     """What was just measured, and the table and the picture of all that was measured last."""
+    figures.forget(failed)
     for one in measured:
         figures.keep(one)
     kept = figures.kept(names)
-    (figures.RESULTS.parent / "bench.md").write_text(as_text(kept))
+    (figures.RESULTS.parent / "bench.md").write_text(as_text(kept, names=names))
     (figures.RESULTS.parent / "bench.svg").write_text(drawn(kept))
-
-
-def _shown(measured: Sequence[Measured], console: Console) -> int:
-    if not measured:
-        console.print("Nothing has been measured yet: run make bench.")
-        return 1
-    show(measured, console)
-    return 0 if all(one.holds for one in measured) else 1
 
 
 def _measure(module: ModuleType, console: Console, rounds: int, found: list[Measured], **amounts: float) -> int:
@@ -173,8 +177,12 @@ def command(name: str) -> str:
     return BY_THEMSELVES.get(name, f'make bench ARGS="--only {name}"')
 
 
-def as_text(measured: Sequence[Measured], *, repeats: Callable[[str], str] = command) -> str:
-    """The same table for the repository; below it how each figure is measured again, with what, and on what it was."""
+def as_text(measured: Sequence[Measured], *, names: Sequence[str] = (), repeats: Callable[[str], str] = command) -> str:
+    """The same table for the repository; below it how each figure is measured again, with what, and on what it was.
+
+    Of `names` those that are not there are named: they were never measured, or failed.
+    """
+    missing = _missing(measured, names)
     return "\n".join(
         [
             f"How each is measured stands in [the README](../README.md); the command that measures it again below. "
@@ -184,6 +192,7 @@ def as_text(measured: Sequence[Measured], *, repeats: Callable[[str], str] = com
             "|---|---|---:|---:|---:|---:|---:|---:|---:|---|---|",
             *(f"| {' | '.join(cells)} |" for cells in _rows(measured)),
             "",
+            *([missing, ""] if missing else []),
             "<details>",
             "<summary>Command, settings and machine of each figure; in brackets what ours and other are</summary>",
             "",
@@ -193,6 +202,13 @@ def as_text(measured: Sequence[Measured], *, repeats: Callable[[str], str] = com
             "",
         ]
     )
+
+
+def _missing(measured: Sequence[Measured], names: Sequence[str]) -> str:
+    """Which of these there are not, in a sentence; empty where all are."""
+    found = {one.figure.name for one in measured}
+    missing = [name for name in names if name not in found]
+    return f"There is no figure of {', '.join(missing)}: never measured, or measuring it failed." if missing else ""
 
 
 def _sources(measured: Sequence[Measured], repeats: Callable[[str], str]) -> Iterator[str]:
@@ -218,8 +234,8 @@ def _rows(measured: Sequence[Measured]) -> list[list[str]]:
             one.figure.title,
             _bound(one.figure.at_least, one),
             _bound(one.figure.aim, one),
-            f"{one.value:.2f}{one.figure.unit}",
-            f"{one.spread[0]:.2f}-{one.spread[1]:.2f}",
+            f"{_digits(one.value)}{one.figure.unit}",
+            f"{_digits(one.spread[0])}-{_digits(one.spread[1])}",
             f"{one.rounds_that_hold} of {len(one.rounds)}",
             _many(one.ours),
             "" if one.other is None else _many(one.other),
@@ -228,6 +244,11 @@ def _rows(measured: Sequence[Measured]) -> list[list[str]]:
         ]
         for one in measured
     ]
+
+
+def _digits(value: float) -> str:
+    """Three that count: enough to tell what reaches a bound from what does not."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _many(value: float) -> str:

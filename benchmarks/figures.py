@@ -1,6 +1,6 @@
 """What a figure is: two measurements made in turns in one run, their ratio, and what it must reach."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -116,6 +116,12 @@ def keep(measured: Measured) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     document = asdict(measured) | {"value": measured.value, "spread": measured.spread, "holds": measured.holds}
     (RESULTS / f"{measured.figure.name}.json").write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def forget(names: Iterable[str]) -> None:
+    """Keep these no longer: where measuring them fails, what they were before is not known to hold."""
+    for name in names:
+        (RESULTS / f"{name}.json").unlink(missing_ok=True)
 
 
 def kept(names: Sequence[str]) -> list[Measured]:

@@ -21,13 +21,11 @@ from devstack.stack import Stack
 from testkit.database import vouched
 
 from benchmarks import workload
-from benchmarks.arena import database, until
+from benchmarks.arena import NULL_CHANNELS, database, until
 
 BEAT_SECONDS: Final = 0.2
 READY_SECONDS_MAX: Final = 30.0
 WORK_SECONDS_MAX: Final = 300.0
-CHANNELS: Final = 3
-NULL_CHANNELS: Final = {"SLUICE_NULL_CHANNELS": "true"}
 
 _HEARD: Final = """
 insert into delivery.consumer_offset (topic, partition, partitions, next_offset)

@@ -66,6 +66,7 @@ class Benchmark:
             "messages": len(self.contacts),
             "processes": sending.processes,
             peer.name: dict(chosen) | {"jobs": self._jobs(peer)},
+            **({"with": peer.found(self.console)} if peer.found else {}),
             "tried before": {in_words(peer.settings[number]): round(rate) for rate, number in tried},
         }
         if peer.asides:

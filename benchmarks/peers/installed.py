@@ -38,16 +38,22 @@ def python(console: Console) -> Path:
     return interpreter
 
 
+def go() -> str:
+    """Go's program."""
+    found = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if found is None:
+        raise Missing("there is no Go here: install it (go.dev/doc/install), or have it on the PATH.")
+    return found
+
+
 @cache
 def river(console: Console) -> Path:
     """The program built of River; Go builds only what has changed."""
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
-    if go is None:
-        raise Missing("there is no Go here: install it (go.dev/doc/install), or have it on the PATH.")
+    compiler = go()
     FOLDER.mkdir(parents=True, exist_ok=True)
     program = FOLDER / "river"
     console.print("building River's program (the first time takes a minute) …")
-    argv = [go, "build", "-buildvcs=false", "-mod=readonly", "-o", str(program), "."]
+    argv = [compiler, "build", "-buildvcs=false", "-mod=readonly", "-o", str(program), "."]
     _run(argv, "River's program could not be built", cwd=GO_SOURCES)
     return program
 
@@ -62,6 +68,12 @@ def redis(console: Console) -> Path:
     raise Missing(
         "there is no redis-server here, nor a package with one for this Python: apt-get install redis-server."
     )
+
+
+def version(program: Path | str, *words: str) -> str:
+    """What a program says of its version, in its first line."""
+    said = subprocess.run([str(program), *words], capture_output=True, text=True, check=False, timeout=60)
+    return said.stdout.partition("\n")[0].strip()
 
 
 def _run(argv: list[str], failed: str, *, cwd: Path | None = None) -> None:

@@ -51,7 +51,7 @@ class Queue:
             await gate.start()
             await conn.execute(f"lock table {self.jobs} in access exclusive mode")
             asking: int = settings["processes"] * settings.get("managers", 1)
-            async with processes.several(work, env, settings["processes"]):
+            async with processes.several([work] * settings["processes"], env):
 
                 async def all_ask() -> bool:
                     return int(await conn.fetchval(_ASKING, self.jobs)) >= asking
@@ -145,4 +145,5 @@ RIVER: Final = Peer(
         "select count(*) from river_job where state = 'completed'",
         "select max(finalized_at) from river_job where state = 'completed'",
     ).measure,
+    found=lambda _: installed.version(installed.go(), "version"),
 )

@@ -4,8 +4,8 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -32,7 +32,7 @@ async def measure(stack: Stack, console: Console, messages: list[bytes], setting
     async with _redis(server, settings["appendfsync"]) as socket:
         env = processes.environment(PEER_SOCKET=socket, PYTHONWARNINGS="ignore")
         await processes.fill([*argv, "fill"], env, messages)
-        async with _workers(python, env, settings):
+        async with processes.several(_workers(python, settings), env, cwd=installed.PROGRAMS):
             lead = [*argv, "lead", str(len(messages)), str(settings["processes"])]
             async with processes.ready(lead, env) as leader:
                 began = monotonic()
@@ -58,16 +58,10 @@ async def _redis(server: str, appendfsync: str) -> AsyncIterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@asynccontextmanager
-async def _workers(python: str, env: Mapping[str, str], settings: Settings) -> AsyncIterator[None]:
+def _workers(python: str, settings: Settings) -> list[list[str]]:
     """Workers that consume a queue in which nothing is."""
     pool = ("--pool", settings["pool"], "--concurrency", str(settings["concurrency"]))
-    async with AsyncExitStack() as all_of_them:
-        for number in range(settings["processes"]):
-            argv = [python, *WORKER, *pool, "-n", f"worker-{number}@%h"]
-            running = processes.started(argv, env, cwd=installed.PROGRAMS, quiet=True)
-            await all_of_them.enter_async_context(running)
-        yield
+    return [[python, *WORKER, *pool, "-n", f"worker-{number}@%h"] for number in range(settings["processes"])]
 
 
 CELERY: Final = Peer(
@@ -85,5 +79,6 @@ CELERY: Final = Peer(
         {"processes": 2, "pool": "gevent", "concurrency": 100, "appendfsync": "always"},
     ),
     measure=measure,
+    found=lambda console: installed.version(installed.redis(console), "--version"),
     asides=({"appendfsync": "off"},),
 )

@@ -23,5 +23,7 @@ class Peer:
     settings: tuple[Settings, ...]
     measure: Callable[[Stack, Console, list[bytes], Settings], Awaitable[float]]
     """Puts the messages into its queue, and says how many a second are finished, from the word to begin to the last."""
+    found: Callable[[Console], str] | None = None
+    """Says which version it has of what is not pinned here: the machine's own compiler or server."""
     asides: tuple[Settings, ...] = ()
     """What of the fastest settings is changed, one after the other; measured once each, and none of it counts."""

@@ -33,12 +33,15 @@ async def fill(argv: Sequence[str], env: Mapping[str, str], messages: Sequence[b
 
 
 @asynccontextmanager
-async def several(argv: Sequence[str], env: Mapping[str, str], count: int) -> AsyncIterator[None]:
-    """So many processes of one kind."""
+async def several(
+    argvs: Sequence[Sequence[str]], env: Mapping[str, str], *, cwd: Path | None = None
+) -> AsyncIterator[None]:
+    """Workers, up to the end: BenchmarkFailed where one has ended by itself, and the others did its work."""
     async with AsyncExitStack() as all_of_them:
-        for _ in range(count):
-            await all_of_them.enter_async_context(started(argv, env))
+        workers = [await all_of_them.enter_async_context(started(argv, env, cwd=cwd, quiet=True)) for argv in argvs]
         yield
+        if ended := [one.returncode for one in workers if one.returncode is not None]:
+            raise BenchmarkFailed(f"{len(ended)} of a peer's {len(workers)} workers ended at work, with {ended}")
 
 
 @asynccontextmanager

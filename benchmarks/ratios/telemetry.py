@@ -9,11 +9,11 @@ from devstack.stack import Stack
 from rich.console import Console
 
 from benchmarks import inject, raw, workload
-from benchmarks.arena import database
+from benchmarks.arena import NULL_CHANNELS, database
 from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.ratios import rows
 from benchmarks.ratios.messaging import Bench
-from benchmarks.sending import NULL_CHANNELS, Sending
+from benchmarks.sending import Sending
 
 MESSAGES: Final = 50_000
 EVENTS: Final = 200_000

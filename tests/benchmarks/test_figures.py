@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.bench import as_text, settings_of
+from benchmarks import figures
+from benchmarks.bench import as_text, keep, settings_of
 from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.machine import commit
 from benchmarks.peers import __main__ as peers
@@ -82,12 +83,12 @@ def test_the_table_says_on_which_side_of_a_bound_a_figure_must_be_how_many_round
     first, second, third = [line for line in as_text([ratio, latency, never]).splitlines() if line.startswith("| R")]
 
     assert first == (
-        "| R | ours ÷ other | ≥ 0.5 | ≥ 1 | 0.50 | 0.40-0.60 | 2 of 3 | 0.500 |  | reached | 2026-11-27 69e8096+ |"
+        "| R | ours ÷ other | ≥ 0.5 | ≥ 1 | 0.5 | 0.4-0.6 | 2 of 3 | 0.500 |  | reached | 2026-11-27 69e8096+ |"
     )
     assert second == (
-        "| R | late by | ≤ 100 ms | ≤ 20 ms | 101.00 ms | 101.00-101.00 | 0 of 1 | 101 |  | not reached | 2026-11-26 |"
+        "| R | late by | ≤ 100 ms | ≤ 20 ms | 101 ms | 101-101 | 0 of 1 | 101 |  | not reached | 2026-11-26 |"
     )
-    assert third == "| R | lost | ≤ 0 | ≤ 0 | 0.00 | 0.00-0.00 | 1 of 1 | 0 |  | reached | 2026-11-26 |"
+    assert third == "| R | lost | ≤ 0 | ≤ 0 | 0 | 0-0 | 1 of 1 | 0 |  | reached | 2026-11-26 |"
 
 
 def test_below_the_table_stands_what_measures_a_figure_again_with_what_and_on_what_it_was_measured() -> None:
@@ -117,6 +118,25 @@ def test_below_the_table_stands_what_measures_a_figure_again_with_what_and_on_wh
         f"  - 2026-11-26T22:25:57+00:00 {about}",
     ]
     assert '- **R7** (events a second): `make bench-peers ARGS="--only R7"`' in as_text([reads], repeats=peers.command)
+
+
+def test_a_figure_whose_measuring_failed_is_no_longer_kept_and_the_table_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "RESULTS", tmp_path / "figures")
+    before = measured(RATIO, 1)
+    before.machine = MACHINE | {"measured_at": "2026-11-27T09:30:00+00:00"}
+    keep([before], [], ["R", "R2"])
+    first = (tmp_path / "bench.md").read_text()
+
+    keep([], ["R"], ["R", "R2"])
+
+    assert "\nThere is no figure of R2: never measured, or measuring it failed.\n" in first
+    assert (
+        "\nThere is no figure of R, R2: never measured, or measuring it failed.\n"
+        in (tmp_path / "bench.md").read_text()
+    )
+    assert figures.kept(["R"]) == []
 
 
 def test_settings_are_said_once_for_the_figures_that_share_them() -> None:

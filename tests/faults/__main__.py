@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -45,11 +46,17 @@ def main() -> int:
         "--scene", action="append", default=[], metavar="NAME", help="this one (or a group); repeatable"
     )
     parser.add_argument("--seed", type=int, default=SEED, help=f"default: {SEED}")
-    parser.add_argument("--selection", choices=("all", "ci"), default="all")
-    parser.add_argument("--planted", action="store_true", help="only whether planted bugs are found")
+    parser.add_argument(
+        "--selection",
+        choices=("all", "ci"),
+        help="every scene and planted bug (all), or what every run of the tests plays (ci)",
+    )
+    parser.add_argument("--planted", action="store_true", help="every planted bug, and no scene")
     parser.add_argument("--plant", action="append", default=[], metavar="NAME", help="this planted bug; repeatable")
     parser.add_argument("--bug", choices=sorted(PLANTED), metavar="NAME", help="play the scenes with this bug planted")
-    parser.add_argument("--keep", type=Path, default=None, help="where histories of broken promises are kept")
+    parser.add_argument(
+        "--keep", type=Path, default=None, help="where histories of broken promises are kept (default: a new folder)"
+    )
     asked = parser.parse_args()
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     if asked.list:
@@ -57,12 +64,17 @@ def main() -> int:
     unknown = [one for one in asked.scene if one not in SCENES and one not in GROUPS]
     unknown += [one for one in asked.plant if one not in PLANTED]
     if unknown:
-        console.print(f"[red]There is no {', '.join(unknown)}: see --list.[/red]")
-        return 2
+        parser.error(f"there is no {', '.join(unknown)}: see --list")
+    if sum((bool(asked.scene or asked.plant), asked.planted, asked.selection is not None)) > 1:
+        parser.error("choose by --scene and --plant, or by --selection, or by --planted")
+    if asked.bug and (asked.plant or asked.planted):
+        parser.error("--bug is for scenes: a planted bug is looked for where there is no other")
+    scenes, plants = chosen(asked)
+    if asked.bug:
+        plants = []
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells every failure of an outage that we made
     kept = asked.keep or Path(tempfile.mkdtemp(prefix="sluice-histories-"))
     report = Report(console, seed=asked.seed, kept=kept, bug=asked.bug)
-    scenes, plants = chosen(asked)
     # In a background job SIGINT would be ignored; asyncio takes it as a request to end in order.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -72,6 +84,10 @@ def main() -> int:
         report.end()
         console.print("[red]interrupted: this is only what was played; everything that was started is stopped[/red]")
         return EXIT_INTERRUPTED
+    finally:
+        if asked.keep is None:
+            with suppress(OSError):  # histories are in it
+                kept.rmdir()
     return report.end()
 
 
@@ -103,6 +119,7 @@ async def run(
     `bug`: one that is planted on every stage before anything is played.
     """
     left: list[Scene | Planted] = [*scenes, *plants]
+    report.expect(len(left))
     starts_left = STARTS_MAX
     while left:
         small_disk, brokers = needed = _needed(left[0])
@@ -131,6 +148,7 @@ def _needed(what: Scene | Planted) -> tuple[bool, int]:
 
 async def _one(what: Scene | Planted, stage: Stage, report: Report, *, seed: int, kept: Path) -> bool:
     """Whether the stage may be used again."""
+    report.begin(what.name)
     try:
         if isinstance(what, Scene):
             outcome = await play(what, stage, seed=seed, kept=kept)

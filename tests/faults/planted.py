@@ -71,7 +71,7 @@ PLANTED: Final = {
         Planted(
             "offset-before-work",
             "I1",
-            "none of its steps was ever told of",
+            "and nothing waits for it",
             "the offset is committed before the work, which a crash loses",
             kills.nothing,
         ),
@@ -83,9 +83,9 @@ PLANTED: Final = {
         Planted(
             "lease-not-checked",
             "I2",
-            "came to the",
-            "a frozen sender sends what it had claimed, whatever the time",
-            freezing.at_point("after-claim", "delivery-send", "sender-x"),
+            "by a sender that had stood still and was to look again",
+            "a frozen sender sends what it had claimed: it looks neither at its lease nor at the gates again",
+            freezing.at_point("after-claim", "delivery-send", freezing.WHICHEVER_SENDER),
             load_seconds=14.0,
         ),
         Planted("entry-not-closed", "I2", "after EntryClosed", "who enrolls enters paused sequences", stops.paused),

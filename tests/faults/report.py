@@ -12,6 +12,7 @@ from tests.faults.planted import FoundOut
 from tests.faults.scene import Outcome, causes
 
 SHOWN_MAX: Final = 3
+TOLD_MAX: Final = 8
 
 
 @dataclass
@@ -28,6 +29,17 @@ class Report:
     failures: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     """What this machine does not let be played."""
+    _expected: int = 0
+    _begun: int = 0
+
+    def expect(self, count: int) -> None:
+        """So many scenes and bugs are to be played."""
+        self._expected += count
+
+    def begin(self, name: str) -> None:
+        """One of them is."""
+        self._begun += 1
+        self.say(f"{self._begun} of {self._expected}: {name} …")
 
     def say(self, what: str) -> None:
         """What goes on."""
@@ -39,7 +51,7 @@ class Report:
         sends = sum(one.accepted for one in outcome.history.arrivals)
         self.console.print(
             f"{_word(outcome)}  {outcome.scene.name:<26} {outcome.seconds:5.1f} s  {sends:>5} arrivals  "
-            f"{len(outcome.history.clients):>4} commands  [dim]{'; '.join(outcome.told[:8])}[/dim]"
+            f"{len(outcome.history.clients):>4} commands  [dim]{_told(outcome)}[/dim]"
         )
         if outcome.late:
             late = [one.seconds for one in outcome.late]
@@ -62,7 +74,7 @@ class Report:
         sentence = found.sentence or f"broken was only: {'; '.join(others) or 'nothing'}"
         self.console.print(
             f"{word}  {found.planted.name:<26} {found.outcome.seconds:5.1f} s  {sentence} "
-            f"[dim]{'; '.join(found.outcome.told[:8])}[/dim]",
+            f"[dim]{_told(found.outcome)}[/dim]",
             soft_wrap=True,
         )
         if found.outcome.failed is not None:
@@ -111,8 +123,10 @@ class Report:
         if bad:
             self.console.print(f"[red]BROKEN: {', '.join(bad)}[/red]")
         elif self.outcomes or self.planted:
+            shown = ["every promise held"] if self.outcomes else []
+            shown += ["each planted bug was found"] if self.planted else []
             played = " in what was played" if self.skipped else ""
-            self.console.print(f"[green]every promise held{played}[/green]")
+            self.console.print(f"[green]{'; '.join(shown)}{played}[/green]")
         return 1 if bad or self.skipped else 0
 
 
@@ -120,6 +134,12 @@ def _word(outcome: Outcome) -> str:
     if any(outcome.verdict.values()) or outcome.left:
         return "[red]BROKEN[/red]"
     return "[red]FAILED[/red]" if outcome.failed is not None else "[green]held[/green]"
+
+
+def _told(outcome: Outcome) -> str:
+    """What was done, the beginning and the end of it."""
+    told = outcome.told
+    return "; ".join(told if len(told) <= TOLD_MAX else (*told[: TOLD_MAX - 2], "…", *told[-2:]))
 
 
 def _count(number: int) -> str:

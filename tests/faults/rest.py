@@ -24,6 +24,7 @@ QUEUES: Final = (
     "enrollment.erasure",
     "delivery.pending",
     "delivery.claim",
+    "delivery.books_delta",
     "delivery.replan",
     "delivery.sequence_halt",
     "delivery.contact_halt",
@@ -37,12 +38,21 @@ select
     (select count(*) from delivery.pending where sequence_id like $1 || '%') as pending,
     (select count(*) from delivery.claim) as claims,
     (select count(*) from delivery.replan where sequence_id like $1 || '%') as replans,
+    (select count(*) from delivery.books_delta) as books,
     (select count(*) from delivery.sequence_halt) + (select count(*) from delivery.contact_halt) as receipts,
     (select count(*) from delivery.erasure) + (select count(*) from enrollment.erasure) as erasures,
     (select count(*) from delivery.scope where status <> 'running' or trial) as suspended,
     (select count(*) from enrollment.parked) + (select count(*) from enrollment.ended_pause) as parked,
     (select count(*) from sequences.sequence where sequence_id like $1 || '%' and status in ('paused', 'deleted')
     ) as stopped
+"""
+_UNKNOWN_TO_THE_CONSOLE: Final = """
+select count(*) from delivery.message m
+where m.sequence_id like $1 || '%' and m.outcome = 'sent' and not exists (
+    select from console.event e
+    where e.enrollment_id = m.enrollment_id::text and e.step_id = m.step_id
+        and e.kind in ('sent', 'resolved_sent')
+)
 """
 _OFFSETS: Final = "select topic, partition, next_offset from {schema}.consumer_offset"
 
@@ -83,6 +93,12 @@ async def _left(conn: Connection, sluice: Sluice, prefix: str) -> tuple[dict[str
         if ends[Place(topic, number)] > upto
     }
     return unread, sum(read.values())
+
+
+async def unknown_to_the_console(conn: Connection, prefix: str) -> int:
+    """How many messages were sent that the console does not know of."""
+    missing: int = await conn.fetchval(_UNKNOWN_TO_THE_CONSOLE, prefix)
+    return missing
 
 
 async def sizes(conn: Connection) -> Mapping[str, int]:

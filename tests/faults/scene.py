@@ -113,6 +113,8 @@ class Scene:
     rest_seconds_max: float = rest.REST_SECONDS_MAX
     may_fall: bool = False
     """Of a bug: processes that do not come back are no reason not to judge what came before."""
+    calm: bool = False
+    """Nothing of it touches senders, sinks or Postgres: no message has a reason to be in doubt."""
     small_disk: bool = False
     """It needs a database on a disk that can be filled."""
     brokers: int = 1
@@ -143,10 +145,6 @@ class Outcome:
     @property
     def broken(self) -> bool:
         return self.failed is not None or bool(self.left) or any(self.verdict.values())
-
-    @property
-    def first(self) -> Violation | None:
-        return min((one for found in self.verdict.values() for one in found), default=None)
 
 
 async def play(scene: Scene, stage: Stage, *, seed: int, kept: Path | None = None) -> Outcome:
@@ -247,6 +245,14 @@ async def _rest(playing: Play) -> None:
     playing.stage.told.append(f"at rest after {monotonic() - started:.0f} s")
 
 
+async def _look_after(playing: Play) -> None:
+    """What no history tells."""
+    if missing := await rest.unknown_to_the_console(playing.stage.conn, playing.workload.prefix):
+        raise AssertionError(f"the console does not know of {missing} messages that were sent")
+    if playing.scene.after is not None:
+        await playing.scene.after(playing)
+
+
 async def _gather(playing: Play) -> History:
     """All that is to be judged."""
     scene, stage, workload = playing.scene, playing.stage, playing.workload
@@ -263,6 +269,7 @@ async def _gather(playing: Play) -> History:
         put_backs=tuple(stage.put_backs),
         sink_lag_seconds=scene.sink_lag_seconds,
         booking_lag_seconds=scene.booking_lag_seconds,
+        calm=scene.calm,
         sizes={table: (before, after[table]) for table, before in playing.sizes.items()},
         canaries=workload.canaries,
     )
@@ -276,6 +283,9 @@ async def _gather(playing: Play) -> History:
         records=records,
         rows=await collect.rows(stage.conn, workload.prefix),
     )
-    if scene.after is not None and not playing.left:
-        await scene.after(playing)
+    if not playing.left:
+        try:
+            await _look_after(playing)
+        except Exception as error:
+            _fail(playing, error)
     return replace(history, run=replace(run, found=(*found, *playing.found)))

@@ -339,9 +339,11 @@ async def staged(
     links = LINKS if brokers == 1 else (*POSTGRES, *SINKS)
     network: Network | None = None
     conn: Connection | None = None
+    mounted = False
     try:
         if small_disk:
             _mount(stack.layout.postgres)
+            mounted = True
         stack.layout.prepare()
         ports = {link: Ports(stack.layout)[f"through-{link}"] for link in links}
         say("starting Kafka and Postgres")
@@ -369,7 +371,7 @@ async def staged(
         if network is not None:
             await network.stop()
         await asyncio.to_thread(stack.stop)
-        if small_disk:
+        if mounted:
             _unmount(stack.layout.postgres)
         stack.reset()
         shutil.rmtree(root, ignore_errors=True)

@@ -6,10 +6,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
-import orjson
 from chassis.clock import monotonic, sleep, utc_now
 from sluice import AnswerTimeout, CommandRefused, Sluice, Unreachable
 from sluice.asking import Asker
@@ -94,6 +92,8 @@ class Workload:
     """Those that stay, and that users work on."""
     spared: list[str] = field(default_factory=list)
     """Those that stay, and that nobody pauses or edits."""
+    _commands: dict[str, Command] = field(default_factory=dict)
+    """By id."""
     _number: int = 0
     _deleted: int = 0
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -231,19 +231,11 @@ class Workload:
         await self.ask(DeleteSequence(sequence_id=sequence_id))
 
     async def _repeat(self, chance: random.Random) -> None:
-        """The same command again."""
+        """The same command again: it is answered again."""
         if self.asked:
             before = chance.choice(self.asked)
             if before.kind == "command" and before.heard is not None:
-                await self._write_again(before)
-
-    async def _write_again(self, before: Asked) -> None:
-        document = envelope.Envelope(id=before.id, source=SOURCE, type=before.type, subject=before.key)
-        value = envelope.encode(document, _json(before.data))
-        try:
-            await (await self.sluice.transport.send(before.topic, key=before.key, value=value))
-        except Exception:
-            return
+                await self.ask(self._commands[before.id], key=before.key, again=before.id)
 
     # -- sequences and contacts
 
@@ -299,10 +291,13 @@ class Workload:
 
     # -- asking
 
-    async def ask(self, command: Command, *, key: str | None = None, kind: Any = "command") -> Mapping[str, Any] | None:
-        """Ask until it is answered, with the same id each time; what was heard."""
+    async def ask(
+        self, command: Command, *, key: str | None = None, kind: Any = "command", again: str | None = None
+    ) -> Mapping[str, Any] | None:
+        """Ask until it is answered, with the same id each time; what was heard. `again`: under an id of before."""
         self._number += 1
-        number, place = f"{self.prefix}-{self._number}", key or command.key()
+        number, place = again or f"{self.prefix}-{self._number}", key or command.key()
+        self._commands[number] = command
         asked_at = utc_now()
         heard: Mapping[str, Any] | None = None
         deadline = monotonic() + self.patience_seconds_max
@@ -320,13 +315,3 @@ class Workload:
             Asked(SOURCE, number, command.TYPE, command.TOPIC, place, data, asked_at, heard_at, heard, kind)
         )
         return heard
-
-    @property
-    def latest(self) -> timedelta:
-        """How long the longest answer took."""
-        took = [one.heard_at - one.asked_at for one in self.asked if one.heard_at is not None]
-        return max(took, default=timedelta())
-
-
-def _json(data: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(data)

@@ -90,7 +90,10 @@ def _removal_ignored() -> None:
 
 
 def _lease_not_checked() -> None:
-    """I2: who was frozen with a claim in hand sends it when it goes on, as if nothing had been."""
+    """I2: who was frozen with a claim in hand sends it when it goes on, as if nothing had been.
+
+    The gates are not looked at either: they alone would hold it back, as the lease alone would.
+    """
     from delivery.loops.control import Control
     from delivery.loops.sender import SendLimits
 

@@ -19,6 +19,8 @@ BEYOND_LEASE_SECONDS: Final = LEASE_SECONDS + MARGIN_SECONDS + 1.5
 SENDERS_LONG_SECONDS: Final = 30.0
 READERS_LONG_SECONDS: Final = 60.0
 AFTER_SECONDS: Final = 2.0
+WHICHEVER_SENDER: Final = "sender-x"
+"""That which came to a point first. The checker knows senders by how their names begin."""
 STOPPED_SECONDS_MAX: Final = 14.0
 """Later the supervisor would have killed who stands still and does not answer about its health."""
 
@@ -83,7 +85,7 @@ async def results_late(play: Play) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(play.workload.ask(command, key=command.key_of(number)))
             play.stage.point("before-result", "delivery-send", do="stop", skip=2)
-            await play.stage.thaw("sender-x", await play.stage.struck(), seconds=2 * LEASE_SECONDS)
+            await play.stage.thaw(WHICHEVER_SENDER, await play.stage.struck(), seconds=2 * LEASE_SECONDS)
 
 
 async def relay_overtaken(play: Play) -> None:
@@ -134,19 +136,19 @@ SCENES: Final = (
     Scene(
         "freeze-before-first-byte",
         "SIGSTOP of a sender between its last look and the first byte, beyond its lease, while all is paused",
-        at_point("before-first-byte", "delivery-send", "sender-x"),
+        at_point("before-first-byte", "delivery-send", WHICHEVER_SENDER),
         load_seconds=16.0,
     ),
     Scene(
         "freeze-after-claim",
         "SIGSTOP of a sender with a claim in hand, beyond its lease, while all is paused",
-        at_point("after-claim", "delivery-send", "sender-x"),
+        at_point("after-claim", "delivery-send", WHICHEVER_SENDER),
         load_seconds=16.0,
     ),
     Scene(
         "freeze-before-result",
         "SIGSTOP of a sender before it writes results, beyond its lease, while all is paused",
-        at_point("before-result", "delivery-send", "sender-x"),
+        at_point("before-result", "delivery-send", WHICHEVER_SENDER),
         load_seconds=16.0,
     ),
     Scene(

@@ -91,7 +91,7 @@ async def nothing(play: Play) -> None:
 
 
 SCENES: Final = (
-    Scene("no-fault", "nothing breaks: what the other scenes are compared with", nothing),
+    Scene("no-fault", "nothing breaks: what the other scenes are compared with", nothing, calm=True),
     *(Scene(f"kill-{point}", f"kill -9 where {POINTS[point]}", at_point(point)) for point in ROLES),
     Scene("kill-random", "kill -9 of seven processes, one after the other, at random moments", at_random),
     Scene("kill-all", "kill -9 of every service at once", all_at_once),

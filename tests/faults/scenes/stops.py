@@ -28,7 +28,7 @@ async def unheard(play: Play) -> None:
 
 
 SCENES: Final = (
-    Scene("pause-all", "everything is paused for a while, with things due in it, and resumed", paused),
+    Scene("pause-all", "everything is paused for a while, with things due in it, and resumed", paused, calm=True),
     Scene(
         "pause-unheard",
         "everything is paused and resumed while the service of sequences stands still: it says both at once",

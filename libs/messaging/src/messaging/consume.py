@@ -37,7 +37,7 @@ RESTART_SECONDS_MAX: Final = 60.0
 RESTART_AGAIN_SECONDS: Final = 5.0
 CLOSE_SECONDS_MAX: Final = 5.0
 ESCAPE_SECONDS: Final = (0.2, 30.0)
-FETCH_WAIT_MILLISECONDS: Final = 500
+FETCH_WAIT_MILLISECONDS: Final = 1_000
 SESSION_MILLISECONDS_MAX: Final = 6_000
 """The shortest that a broker accepts by default: so long are the partitions of a killed process unheard."""
 REST_MILLISECONDS: Final = 5

@@ -16,9 +16,9 @@ from chassis.clock import monotonic
 log = structlog.get_logger()
 
 CORNER_MILLISECONDS: Final = 400
-ARRIVAL_MILLISECONDS_MAX: Final = 500
+ARRIVAL_MILLISECONDS_MAX: Final = 1_000
 """How long a poll waits for something to come. It ends at once when it does, so a longer one costs no time and saves
-work: an idle reader looks twice a second."""
+work: an idle reader looks once a second."""
 UNREADABLE: Final = "sluice-unreadable"
 """The header of a record that stands for one which could not be read."""
 

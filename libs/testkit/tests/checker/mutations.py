@@ -163,6 +163,11 @@ def receipt_for_others(history: History) -> History:
     return told(history, "ContactHalted", enrollment_ids=[*data(history, "ContactHalted")["enrollment_ids"], "other"])
 
 
+def stopped_too_late(history: History) -> History:
+    """A pause is told to have stopped when it is over."""
+    return told(history, "SequenceStopped", state_version=data(history, "SequenceResumed")["state_version"] + 1)
+
+
 def stopped_otherwise(history: History, **changed: Any) -> History:
     """What SequenceStopped says of its receipts is not what they say."""
     receipts = data(history, "SequenceStopped")["receipts"]
@@ -207,6 +212,7 @@ def two_ends(history: History) -> History:
     number = events(history, "MessageSent")[0]
     record = history.records[number]
     document = orjson.loads(record.value or b"") | {"id": "another", "type": "MessageFailed.v1"}
+    document["data"]["code"] = "http_410"
     again = replace(record, offset=10_000, value=orjson.dumps(document))
     return replace(history, records=(*history.records, again))
 
@@ -218,13 +224,60 @@ def refused_and_failed(history: History, times: int) -> History:
     at = parse_timestamp(receipt["halted_at"]) - SECOND / 100
     record = history.records[events(history, "MessageSent")[0]]
     said = orjson.loads(record.value or b"") | {"type": "MessageFailed.v1"}
-    said["data"] |= {"message_id": message_id, "occurred_at": format_timestamp(at)}
+    said["data"] |= {"message_id": message_id, "occurred_at": format_timestamp(at), "code": "http_410"}
     failed = [
         replace(record, offset=10_000 + number, value=orjson.dumps(said | {"id": f"failed-{number}"}))
         for number in range(times)
     ]
     history = arriving(history, Arrival(at, "webhook", message_id, False, "refused", "gone"))
-    return replace(history, records=(*history.records, *failed))
+    row = Row("delivery.message", {**history.rows[0].row, "message_id": message_id, "outcome": "failed"} | said["data"])
+    history = booked(history, planned=1, failed=1)
+    return replace(history, records=(*history.records, *failed), rows=(*history.rows, row))
+
+
+def without_its_row(history: History, message_id: str) -> History:
+    return replace(history, rows=tuple(one for one in history.rows if one.row.get("message_id") != message_id))
+
+
+def refused_and_sent(history: History) -> History:
+    """What a sink refused stands as sent among the rows."""
+    failed = refused_and_failed(history, 1)
+    told_of = {one.message_id for one in failed.arrivals if one.outcome == "refused"}
+    rows = tuple(
+        replace(one, row={**one.row, "outcome": "sent"}) if one.row.get("message_id") in told_of else one
+        for one in failed.rows
+    )
+    return booked(replace(failed, rows=rows), failed=-1, sent=1)
+
+
+def refused_and_not_kept(history: History) -> History:
+    """What a sink refused, and was told to have failed, has no row."""
+    failed = refused_and_failed(history, 1)
+    gone = next(one.message_id for one in failed.arrivals if one.outcome == "refused")
+    return booked(without_its_row(failed, gone or ""), planned=-1, failed=-1)
+
+
+def given_up(history: History) -> History:
+    """The sink would have taken it: it was asked once, and could not answer."""
+    failed = refused_and_failed(history, 1)
+    arrivals = tuple(replace(one, outcome="failed") if one.outcome == "refused" else one for one in failed.arrivals)
+    return replace(failed, arrivals=arrivals)
+
+
+def in_doubt(history: History, **run: Any) -> History:
+    """A mail that came is unknown, then known."""
+    first = next(one for one in history.arrivals if one.channel == "email")
+    number = about(history, "MessageSent", first.message_id or "")
+    record = history.records[number]
+    document = orjson.loads(record.value or b"")
+    what = {name: document["data"][name] for name in ("message_id", "occurred_at", "enrollment_id", "contact_id")}
+    unknown = document | {"id": "unknown", "type": "MessageUnknown.v1", "data": what | {"reason": "lease_over"}}
+    known = document | {"id": "known", "type": "MessageResolved.v1", "data": what | {"outcome": "sent"}}
+    records = [
+        replace(record, offset=10_000 + place, value=orjson.dumps(one)) for place, one in enumerate((unknown, known))
+    ]
+    kept = (*history.records[:number], *history.records[number + 1 :], *records)
+    return replace(history, records=kept, run=replace(history.run, **run))
 
 
 def two_rows(history: History) -> History:
@@ -317,6 +370,18 @@ def slow_neighbour(history: History) -> History:
             for one in history.clients
         ),
     )
+
+
+def nothing_to_compare(history: History) -> History:
+    """No command was answered before the poison."""
+    clients = tuple(one for one in history.clients if one.kind != "command")
+    return replace(history, clients=clients)
+
+
+def never_heard(history: History) -> History:
+    """A client asked again and again, and gave up."""
+    first = replace(history.clients[0], heard=None, heard_at=None)
+    return replace(history, clients=(*history.clients, first))
 
 
 def canary_left(history: History) -> History:

@@ -36,13 +36,17 @@ from .mutations import (
     entered_again,
     entered_while_catching_up,
     events,
+    given_up,
     heard_otherwise,
+    in_doubt,
     in_twice,
     key_elsewhere,
     lost_step,
     never_entered,
+    never_heard,
     no_poison,
     not_set_aside,
+    nothing_to_compare,
     older_state_again,
     older_state_later,
     other_bytes,
@@ -53,6 +57,8 @@ from .mutations import (
     receipt_for_others,
     receipt_forgotten,
     refused_and_failed,
+    refused_and_not_kept,
+    refused_and_sent,
     refused_otherwise,
     refused_too_early,
     removed_and_completed,
@@ -69,6 +75,7 @@ from .mutations import (
     slow_neighbour,
     state_behind_its_tombstone,
     stopped_otherwise,
+    stopped_too_late,
     swapped,
     told,
     too_early,
@@ -138,6 +145,7 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I2", lambda history: without(history, "DeliverySuspended")),
         ("I2", lambda history: stopped_otherwise(history, dropped=1)),
         ("I2", lambda history: stopped_otherwise(history, halted_at=format_timestamp(START))),
+        ("I2", stopped_too_late),
         ("I2", receipt_for_fewer),
         ("I2", receipt_for_others),
         ("I2b", deaf_and_sending),
@@ -152,6 +160,10 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I5", two_rows),
         ("I5", lambda history: refused_and_failed(history, 2)),
         ("I5", lambda history: refused_and_failed(history, 0)),
+        ("I5", refused_and_not_kept),
+        ("I5", refused_and_sent),
+        ("I5", given_up),
+        ("I5", lambda history: in_doubt(history, calm=True)),
         ("I5", said_and_not_sent),
         ("I5", lambda history: booked(history, planned=1, sent=1)),
         ("I5", lambda history: booked(history, planned=1, pending=1)),
@@ -171,11 +183,13 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I9", lambda history: no_poison(history, untroubled=("enrollment",))),
         ("I9", refused_otherwise),
         ("I9", slow_neighbour),
+        ("I9", nothing_to_compare),
         ("I10", canary_left),
         ("I10", lambda history: without(history, "SequenceErasureCompleted")),
         ("I11", second_answer),
         ("I11", answered_otherwise),
         ("I11", heard_otherwise),
+        ("I11", never_heard),
         ("I11", lambda history: without(history, "CommandAccepted")),
         ("I12", lambda history: put_back_with(history, "sequences", found_at=None, opened_at=None)),
         ("I12", lambda history: put_back_with(history, "enrollment", opened_at=None)),
@@ -280,6 +294,12 @@ def test_a_send_looks_late_only_while_the_network_holds_bytes_back(held_from: ti
 
 def test_what_was_refused_and_failed_once_is_right() -> None:
     assert "I5" not in broken(refused_and_failed(Ideal().history(), 1))
+
+
+def test_what_is_in_doubt_where_something_breaks_is_right() -> None:
+    history = Ideal().history()
+
+    assert "I5" not in broken(in_doubt(history))
 
 
 def test_a_shift_of_less_than_a_second_that_was_forgotten_is_found() -> None:

@@ -9,7 +9,7 @@ import pytest
 from delivery.channels.base import Outgoing, Result
 from delivery.domain.breaker import Limits
 from delivery.domain.rate import Rate
-from delivery.loops import booker, outcomes, pace, tally
+from delivery.loops import booker, claimer, outcomes, pace, sender, tally
 from delivery.loops.breaker import Breaker
 from delivery.store import claiming, locks
 
@@ -63,6 +63,23 @@ async def test_every_step_is_sent_once_in_order_and_the_end_is_told(world: World
     assert {one.data["message_id"] for one in said if one.type == "MessageSent"} == set(channel.arrived)
     assert await world.books() == {"planned": 6, "sent": 6}
     assert await world.rows("pending") == await world.rows("claim") == 0
+
+
+async def test_a_lane_that_was_full_goes_on_as_soon_as_it_has_room_whatever_other_lanes_have(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not left to rest because nothing is due in those that have room."""
+    full, empty = FakeChannel(), FakeChannel(name="webhook")
+    full.before.clear()
+    await set_up(world, *(f"c{number}" for number in range(12)))
+    async with process(world, full, empty) as running:
+        await until(lambda: full.begun == 4)
+        monkeypatch.setattr(sender, "REST_SECONDS", 3_600.0)
+        monkeypatch.setattr(claimer, "LOOK_SECONDS_BUSY", 3_600.0)
+        full.before.set()
+
+        await until(lambda: len(full.arrived) == 12)
+        await running.end()
 
 
 async def test_with_no_heartbeat_nothing_is_claimed_and_with_the_next_ones_it_goes_on(world: World) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -81,13 +81,17 @@ class Life:
 
     def opened_after(self, epoch: int) -> datetime | None:
         """When it ran again after a stop of that epoch; None where it never did."""
-        return min(
-            (
-                parse_timestamp(one.data["resumed_at"])
-                for one in self.states
-                if one.data["status"] == "active" and one.data["epoch"] > epoch and one.data.get("resumed_at")
-            ),
-            default=None,
+        return min((parse_timestamp(one.data["resumed_at"]) for one in self._open_after(epoch)), default=None)
+
+    def state_after(self, epoch: int) -> Event | None:
+        """The first state in which it runs again after a stop of that epoch."""
+        return next(self._open_after(epoch), None)
+
+    def _open_after(self, epoch: int) -> Iterator[Event]:
+        return (
+            one
+            for one in self.states
+            if one.data["status"] == "active" and one.data["epoch"] > epoch and one.data.get("resumed_at")
         )
 
     def pauses(self) -> list[Pause]:

@@ -79,6 +79,8 @@ class Run:
     """When it did."""
     booking_lag_seconds: float = 1.0
     """So much later than it read the clock may a sender have sent, or one of its statements have been committed."""
+    calm: bool = False
+    """Nothing breaks between senders, sinks and Postgres: no message has a reason to be in doubt."""
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Rows of each queue table, before the run and at its end."""
     canaries: Mapping[str, str] = field(default_factory=dict)

@@ -81,17 +81,21 @@ async def _apply(tx: Tx, changes: Sequence[Caused], *, buried: Sequence[str] = (
     await gates.remember(tx.conn, [(c.gate.sequence_id, c.pause) for c, _ in changes if c.pause is not None])
     await definitions.save(tx.conn, _definitions(changes))
     await replans.ask(tx.conn, _followed(changes))
-    counted = await books.read(tx.conn, [change.gate.sequence_id for change, _ in changes])
+    turned = [change for change, _ in changes if change.resumes or change.halts]
+    if not turned:  # senders wait meanwhile
+        return
+    counted = await books.read(tx.conn, [change.gate.sequence_id for change in turned])
     await books.add(
         tx.conn,
         {
-            c.gate.sequence_id: RESUMED * counted[c.gate.sequence_id].pending if c.resumes else NOTHING
-            for c, _ in changes
-            if c.resumes or c.halts
+            change.gate.sequence_id: RESUMED * counted[change.gate.sequence_id].pending if change.resumes else NOTHING
+            for change in turned
         },
     )
-    await halts.owe_sequences(tx.conn, [_owed(c, counted, cause) for c, cause in changes if c.halts])
-    await give_sequences(tx)
+    halted = [_owed(change, counted, cause) for change, cause in changes if change.halts]
+    if halted:
+        await halts.owe_sequences(tx.conn, halted)
+        await give_sequences(tx)
 
 
 def _definitions(changes: Sequence[Caused]) -> dict[tuple[str, int], Mapping[str, Any]]:

@@ -133,10 +133,10 @@ class Sender:
                 log.warning("claim_retried", error=type(error).__name__)
                 await sleep_unless(stop, next(waits))
                 continue
-            if claimed is None:
-                await sleep_unless(self._room_woken, REST_SECONDS)
-            elif not claimed:
-                await sleep_unless(stop, min(REST_SECONDS, self._claimer.rest))
+            if not claimed:
+                # Of several lanes one may be full, and nothing due in the others: who ends there makes room.
+                rest = REST_SECONDS if claimed is None else min(REST_SECONDS, self._claimer.rest)
+                await sleep_unless(self._room_woken, rest)
         self._health.forget("claims")
 
     async def claim(self) -> int | None:

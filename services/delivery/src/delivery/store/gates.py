@@ -133,6 +133,8 @@ async def pauses(conn: Conn, sequence_ids: Sequence[str]) -> dict[str, tuple[Pau
 
 async def remember(conn: Conn, pauses: Sequence[tuple[str, Pause]]) -> None:
     """Keep pauses that are over, for enrollments that are heard of late."""
+    if not pauses:  # senders wait meanwhile
+        return
     await conn.execute(
         _REMEMBER,
         [sequence_id for sequence_id, _ in pauses],

@@ -40,6 +40,8 @@ class Replan:
 
 async def ask(conn: Conn, versions: Mapping[str, int]) -> None:
     """Walk through the queues of these sequences, from the start, for these versions."""
+    if not versions:  # senders wait meanwhile
+        return
     await conn.execute(_ASK, list(versions), list(versions.values()))
 
 

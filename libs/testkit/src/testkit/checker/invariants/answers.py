@@ -10,7 +10,10 @@ from testkit.checker.violation import Violation
 
 
 def each_command_is_answered_once(facts: Facts) -> Iterator[Violation]:
-    """I11. A repeat of an answer says the same again; another id on the topic is another answer."""
+    """I11. A repeat of an answer says the same again; another id on the topic is another answer.
+
+    Who asks again hears it again: a client listens only for what is said after it has asked.
+    """
     asked: dict[tuple[str, str], Asked] = {}
     for one in facts.commands:
         asked.setdefault((one.source, one.id), one)
@@ -32,6 +35,8 @@ def each_command_is_answered_once(facts: Facts) -> Iterator[Violation]:
         yield Violation(again.at, "I11", f"{what} stands again under its id, and says something else: {places}")
     for one in facts.commands:
         answers = facts.answers.get((one.source, one.id), [])
+        if one.heard is None and one.kind in ("command", "neighbour"):
+            yield Violation(one.asked_at, "I11", f"{one.type} {one.id} was asked until its client gave up, unanswered")
         if one.heard is None or len(answers) != 1:
             continue
         told = {name: answers[0].data.get(name) for name in one.heard}

@@ -67,18 +67,21 @@ def _refusals(facts: Facts) -> Iterator[Violation]:
 
 
 def _neighbours(facts: Facts) -> Iterator[Violation]:
-    """Compared with how long commands took in this run that were no neighbours."""
+    """Compared with how long commands took in this run before the first poison was written."""
+    neighbours = [one for one in facts.commands if one.kind == "neighbour"]
+    if not neighbours:
+        return
+    poisoned_at = min((one.asked_at for one in facts.history.clients if one.kind == "poison"), default=facts.run.ended)
     took = [
         (one.heard_at - one.asked_at).total_seconds()
         for one in facts.commands
-        if one.heard_at is not None and one.kind != "neighbour"
+        if one.heard_at is not None and one.heard_at < poisoned_at
     ]
     if not took:
+        yield Violation(poisoned_at, "I9", "nothing was answered before the first poison: delays are not known")
         return
     allowed = median(took) + DELAY_SECONDS_MAX
-    for asked in facts.commands:
-        if asked.kind != "neighbour":
-            continue
+    for asked in neighbours:
         if asked.heard_at is None or (asked.heard_at - asked.asked_at).total_seconds() > allowed:
             heard = "never" if asked.heard_at is None else f"at {text(asked.heard_at)}"
             yield Violation(

@@ -2,10 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
 
 from testkit.checker.facts import ENDS, Entry, Facts
 from testkit.checker.invariants.books import books_are_right
 from testkit.checker.violation import Violation, text
+
+ATTEMPTS_MAX: Final = 12
+"""After so many a message is given up (`delivery.domain.message`)."""
 
 
 def nobody_gets_it_twice(facts: Facts) -> Iterator[Violation]:
@@ -90,8 +95,10 @@ def each_arrival_has_one_end(facts: Facts) -> Iterator[Violation]:
             )
         elif resolved > unknown:
             yield Violation(came, "I5", f"{facts.name_of(message_id)} was resolved {resolved} times, unknown {unknown}")
-        yield from _kept(facts, message_id)
+        yield from _kept(facts, message_id, came)
     yield from _not_taken(facts)
+    if facts.history.arrivals:
+        yield from _for_a_reason(facts)
     for message_id, told in facts.messages.items():
         sent = next((event for event in told if event.name == "MessageSent"), None)
         if sent is not None and message_id not in facts.accepted and facts.history.arrivals:
@@ -115,11 +122,34 @@ def _not_taken(facts: Facts) -> Iterator[Violation]:
             what = "was refused" if refused is not None else "was taken by no sink"
             sentence = f"{facts.name_of(message_id)} {what}; delivery.events tells of {words}: {finals} ends"
             yield Violation(at, "I5", sentence)
+        elif refused is not None:
+            yield from _kept(facts, message_id, at)
         elif len(rows) > 1:
             yield Violation(at, "I5", f"{facts.name_of(message_id)} has {len(rows)} rows in delivery.message")
 
 
-def _kept(facts: Facts, message_id: str) -> Iterator[Violation]:
+def _for_a_reason(facts: Facts) -> Iterator[Violation]:
+    """Nothing is given up that a sink would have taken, and nothing is in doubt where nothing breaks.
+
+    But for a send that took longer than it may: how busy the machine was no history tells.
+    """
+    for event in facts.named.get("MessageFailed", ()):
+        message_id, attempt = event.data["message_id"], event.data["attempt"]
+        refused = any(arrival.outcome == "refused" for arrival in facts.came.get(message_id, ()))
+        if not refused and attempt < ATTEMPTS_MAX:
+            yield Violation(
+                event.time("occurred_at"),
+                "I5",
+                f"{facts.name_of(message_id)} was given up at its {attempt}. attempt ({event.data['code']}), and no "
+                "sink had refused it",
+            )
+    for event in facts.named.get("MessageUnknown", ()) if facts.run.calm else ():
+        if event.data["reason"] != "timeout":
+            name, why = facts.name_of(event.data["message_id"]), event.data["reason"]
+            yield Violation(event.time("occurred_at"), "I5", f"{name} was in doubt ({why}), and nothing broke")
+
+
+def _kept(facts: Facts, message_id: str, at: datetime) -> Iterator[Violation]:
     """The record that delivery keeps says the same, where its sequence was not erased."""
     entry, _ = facts.of_message[message_id]
     life = facts.lives.get(entry.sequence_id)
@@ -128,7 +158,6 @@ def _kept(facts: Facts, message_id: str) -> Iterator[Violation]:
     rows = facts.ended.get(message_id, [])
     told = facts.messages.get(message_id, [])
     if len(rows) != 1:
-        at = facts.accepted[message_id][0].at
         yield Violation(at, "I5", f"{facts.name_of(message_id)} has {len(rows)} rows in delivery.message")
     elif told and rows[0]["outcome"] != _outcome(told[-1].name, told[-1].data.get("outcome")):
         yield Violation(

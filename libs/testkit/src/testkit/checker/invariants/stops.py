@@ -46,7 +46,7 @@ def receipts_hold(facts: Facts) -> Iterator[Violation]:
                 late.arrival.at,
                 "I2",
                 f"{name} came to the {late.arrival.channel} sink at {text(late.arrival.at)}, {late.seconds:.3f} s "
-                f"after {late.stop} at {text(late.halted_at)}",
+                f"after {late.stop} at {text(late.halted_at)}{_looked_again(facts, late)}",
             )
     yield from _entries_after_closing(facts)
     yield from _entries_of_blocked(facts)
@@ -160,6 +160,12 @@ def _was_frozen(span: Span, late: Late) -> bool:
     return span.name.startswith("sender") and span.since <= late.halted_at <= span.until and thawed
 
 
+def _looked_again(facts: Facts, late: Late) -> str:
+    """What speaks against a sender that had been frozen."""
+    frozen = any(_was_frozen(span, late) for span in facts.run.frozen)
+    return ", by a sender that had stood still and was to look again" if frozen else ""
+
+
 def _entries_after_closing(facts: Facts) -> Iterator[Violation]:
     for event in facts.named.get("EntryClosed", ()):
         closed_at, opened = event.time("closed_at"), _opened(facts, event)
@@ -253,10 +259,14 @@ def _stops_are_told(facts: Facts) -> Iterator[Violation]:
     for sequence_id, life in facts.lives.items():
         stopped = {one.data["epoch"]: one for one in reversed(life.states) if one.name == "SequenceStopped"}
         for state in life.states:
-            epoch = state.data["epoch"]
-            if state.name == "SequencePaused" and epoch not in stopped and life.opened_after(epoch) is not None:
-                at = parse_timestamp(state.data["updated_at"])
-                yield Violation(at, "I2", f"the pause of {sequence_id} (epoch {epoch}) got no SequenceStopped")
+            epoch, opened = state.data["epoch"], life.state_after(state.data["epoch"])
+            if state.name != "SequencePaused" or opened is None:
+                continue
+            at, what = parse_timestamp(state.data["updated_at"]), f"the pause of {sequence_id} (epoch {epoch})"
+            if epoch not in stopped:
+                yield Violation(at, "I2", f"{what} got no SequenceStopped")
+            elif stopped[epoch].data["state_version"] > opened.data["state_version"]:
+                yield Violation(at, "I2", f"{what} was told to have stopped when it was over")
         for epoch, state in stopped.items():
             closed = receipts.get(("EntryClosed", sequence_id, epoch))
             halted = receipts.get(("SequenceHalted", sequence_id, epoch))
