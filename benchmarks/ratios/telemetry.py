@@ -15,8 +15,8 @@ from benchmarks.ratios import rows
 from benchmarks.ratios.messaging import Bench
 from benchmarks.sending import Sending
 
-MESSAGES: Final = 50_000
-EVENTS: Final = 200_000
+MESSAGES: Final = 200_000
+EVENTS: Final = 400_000
 ON: Final = {"SLUICE_LOG_LEVEL": "info"}
 OFF: Final = {"SLUICE_LOG_LEVEL": "error", **inject.env("bare")}
 FIGURES: Final = (
