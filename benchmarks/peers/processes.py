@@ -35,11 +35,11 @@ async def fill(argv: Sequence[str], env: Mapping[str, str], messages: Sequence[b
 @asynccontextmanager
 async def several(
     argvs: Sequence[Sequence[str]], env: Mapping[str, str], *, cwd: Path | None = None
-) -> AsyncIterator[None]:
+) -> AsyncIterator[list[Process]]:
     """Workers, up to the end: BenchmarkFailed where one has ended by itself, and the others did its work."""
     async with AsyncExitStack() as all_of_them:
         workers = [await all_of_them.enter_async_context(started(argv, env, cwd=cwd, quiet=True)) for argv in argvs]
-        yield
+        yield workers
         if ended := [one.returncode for one in workers if one.returncode is not None]:
             raise BenchmarkFailed(f"{len(ended)} of a peer's {len(workers)} workers ended at work, with {ended}")
 

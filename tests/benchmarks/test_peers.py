@@ -13,7 +13,8 @@ from devstack.stack import Stack
 from rich.console import Console
 from testkit.stack import Servers
 
-from benchmarks.arena import admin_url
+from benchmarks.arena import BenchmarkFailed, admin_url
+from benchmarks.peers import processes
 from benchmarks.peers.on_postgres import DATABASE, Queue
 
 JOBS = [b"%d" % number for number in range(50)]
@@ -68,3 +69,9 @@ async def test_every_process_of_a_peer_has_asked_before_the_first_job_can_be_had
     assert asked == PROCESSES
     assert first - last >= timedelta(seconds=1)
     assert rate > len(JOBS)
+
+
+async def test_a_worker_that_ends_by_itself_fails_its_peer() -> None:
+    with pytest.raises(BenchmarkFailed, match=r"1 of a peer's 1 workers ended at work"):
+        async with processes.several([[sys.executable, "-c", "pass"]], {}) as workers:
+            await workers[0].wait()

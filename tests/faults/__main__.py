@@ -35,6 +35,31 @@ EXAMPLES: Final = """examples:
 def main() -> int:
     """0 where every promise held and each planted bug was found, 1 where not or where something could not be played, 2
     where there is no such scene, 130 where it was interrupted."""
+    asked = _asked()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
+    if asked.list:
+        return _list(console)
+    scenes, plants = chosen(asked)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells every failure of an outage that we made
+    kept = asked.keep or Path(tempfile.mkdtemp(prefix="sluice-histories-"))
+    report = Report(console, seed=asked.seed, kept=kept, bug=asked.bug)
+    # In a background job SIGINT would be ignored; asyncio takes it as a request to end in order.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        asyncio.run(run(scenes, plants, report, seed=asked.seed, kept=kept, bug=asked.bug))
+    except KeyboardInterrupt:
+        report.end()
+        console.print("[red]interrupted: this is only what was played; everything that was started is stopped[/red]")
+        return EXIT_INTERRUPTED
+    finally:
+        if asked.keep is None:
+            with suppress(OSError):  # histories are in it
+                kept.rmdir()
+    return report.end()
+
+
+def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make faults ARGS=…",
         description=__doc__,
@@ -58,9 +83,6 @@ def main() -> int:
         "--keep", type=Path, default=None, help="where histories of broken promises are kept (default: a new folder)"
     )
     asked = parser.parse_args()
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    if asked.list:
-        return _list(console)
     unknown = [one for one in asked.scene if one not in SCENES and one not in GROUPS]
     unknown += [one for one in asked.plant if one not in PLANTED]
     if unknown:
@@ -69,26 +91,7 @@ def main() -> int:
         parser.error("choose by --scene and --plant, or by --selection, or by --planted")
     if asked.bug and (asked.plant or asked.planted):
         parser.error("--bug is for scenes: a planted bug is looked for where there is no other")
-    scenes, plants = chosen(asked)
-    if asked.bug:
-        plants = []
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells every failure of an outage that we made
-    kept = asked.keep or Path(tempfile.mkdtemp(prefix="sluice-histories-"))
-    report = Report(console, seed=asked.seed, kept=kept, bug=asked.bug)
-    # In a background job SIGINT would be ignored; asyncio takes it as a request to end in order.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        asyncio.run(run(scenes, plants, report, seed=asked.seed, kept=kept, bug=asked.bug))
-    except KeyboardInterrupt:
-        report.end()
-        console.print("[red]interrupted: this is only what was played; everything that was started is stopped[/red]")
-        return EXIT_INTERRUPTED
-    finally:
-        if asked.keep is None:
-            with suppress(OSError):  # histories are in it
-                kept.rmdir()
-    return report.end()
+    return asked
 
 
 def chosen(asked: argparse.Namespace) -> tuple[list[Scene], list[Planted]]:
@@ -102,7 +105,7 @@ def chosen(asked: argparse.Namespace) -> tuple[list[Scene], list[Planted]]:
         return [], list(PLANTED.values())
     if asked.selection == "ci":
         return [SCENES[one] for one in CI], []
-    return list(SCENES.values()), list(PLANTED.values())
+    return list(SCENES.values()), [] if asked.bug else list(PLANTED.values())
 
 
 async def run(

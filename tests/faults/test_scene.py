@@ -3,7 +3,9 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from delivery.domain.message import ATTEMPTS_MAX
 from testkit.checker.history import Arrival, History, Run
+from testkit.checker.invariants import sends
 
 from tests.faults.scene import ARRIVALS_MIN, Scene, shows_nothing
 from tests.faults.scenes.sinks import SCENES
@@ -33,3 +35,7 @@ def test_a_scene_whose_sink_did_not_do_what_it_was_told_shows_nothing() -> None:
     told = shows_nothing(HANGS, history(*[CAME] * ARRIVALS_MIN))
 
     assert told == "the fault has not taken hold: nothing is shown"
+
+
+def test_the_checker_knows_after_how_many_attempts_a_message_is_given_up() -> None:
+    assert sends.ATTEMPTS_MAX == ATTEMPTS_MAX
