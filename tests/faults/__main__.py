@@ -35,7 +35,7 @@ EXAMPLES: Final = """examples:
 def main() -> int:
     """0 where every promise held and each planted bug was found, 1 where not or where something could not be played, 2
     where there is no such scene, 130 where it was interrupted."""
-    asked = _asked()
+    asked = parsed()
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     if asked.list:
         return _list(console)
@@ -59,7 +59,9 @@ def main() -> int:
     return report.end()
 
 
-def _asked() -> argparse.Namespace:
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What is asked for, by default on the command line. SystemExit with 2 where it contradicts itself or names what
+    there is not."""
     parser = argparse.ArgumentParser(
         prog="make faults ARGS=…",
         description=__doc__,
@@ -82,7 +84,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=Path, default=None, help="where histories of broken promises are kept (default: a new folder)"
     )
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     unknown = [one for one in asked.scene if one not in SCENES and one not in GROUPS]
     unknown += [one for one in asked.plant if one not in PLANTED]
     if unknown:
