@@ -282,6 +282,22 @@ def test_a_mail_under_way_when_its_sender_was_frozen_is_excused(begun: timedelta
     assert len(judge(history)["I2"]) == violations
 
 
+@pytest.mark.parametrize(
+    ("is_told", "begun", "holds"), [(True, -SECOND, True), (True, SECOND, False), (False, -SECOND, False)]
+)
+def test_a_mail_under_way_when_its_sender_was_frozen_may_come_after_the_next_step_where_it_was_told_to_be_unknown(
+    is_told: bool, begun: timedelta, holds: bool
+) -> None:
+    ideal = Ideal(contacts=1, pauses=()).history()
+    history = in_doubt(ideal) if is_told else ideal
+    first, mail, after = history.arrivals
+    frozen = Span("sender-1", mail.at, after.at + SECOND / 10, "before-result")
+    late = replace(mail, at=frozen.until + SECOND / 10, begun_at=frozen.since + begun)
+    history = replace(history, arrivals=(first, after, late), run=replace(history.run, frozen=(frozen,)))
+
+    assert ("I4" not in broken(history)) is holds
+
+
 @pytest.mark.parametrize(("held_from", "violations"), [(-SECOND, 0), (SECOND * 10, 1)])
 def test_a_send_looks_late_only_while_the_network_holds_bytes_back(held_from: timedelta, violations: int) -> None:
     history = sent_while_paused(Ideal().history())

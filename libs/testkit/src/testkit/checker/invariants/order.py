@@ -13,6 +13,7 @@ from sluice_contracts import topics
 
 from testkit.checker.facts import ENDED, Event, Facts, delay_of, standing
 from testkit.checker.history import Arrival
+from testkit.checker.invariants import frozen
 from testkit.checker.violation import Violation, text
 
 CLOCK: Final = timedelta(milliseconds=5)
@@ -40,16 +41,28 @@ def in_order_and_on_time(facts: Facts) -> Iterator[Violation]:
 
 
 def _walks(facts: Facts) -> dict[str, list[tuple[Arrival, str, str]]]:
-    """The first arrival of each step of each enrollment, taken or not, in order: arrival, message, step."""
+    """The first arrival of each step of each enrollment, taken or not, in order: arrival, message, step.
+
+    Without mails of senders that were frozen with them in hand: others went on with the next step meanwhile.
+    """
+    overtaken = _overtaken(facts)
     found: dict[str, list[tuple[Arrival, str, str]]] = {}
     for message_id, came in facts.came.items():
         arrivals = facts.remembered(message_id, came)
-        if arrivals and message_id in facts.of_message:
+        if arrivals and message_id in facts.of_message and message_id not in overtaken:
             entry, step_id = facts.of_message[message_id]
             found.setdefault(entry.id, []).append((arrivals[0], message_id, step_id))
     for walk in found.values():
         walk.sort(key=lambda one: one[0].at)
     return found
+
+
+def _overtaken(facts: Facts) -> set[str | None]:
+    """What was told to be unknown before it came at all, where a freeze excuses that it still came."""
+    unknown_at = {one.data["message_id"]: one.time("occurred_at") for one in facts.named.get("MessageUnknown", ())}
+    first = [came[0] for came in facts.came.values()]
+    late = [one for one in first if one.message_id in unknown_at and unknown_at[one.message_id] < one.at]
+    return {arrival.message_id for span in facts.run.frozen for arrival in frozen.sent_by(span, late)}
 
 
 def _one_after_the_other(facts: Facts, walk: list[tuple[Arrival, str, str]]) -> Iterator[Violation]:

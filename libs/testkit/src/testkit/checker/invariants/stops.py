@@ -13,13 +13,12 @@ from typing import Final
 from sluice_contracts.base import parse_timestamp
 
 from testkit.checker.facts import Entry, Event, Facts
-from testkit.checker.history import Arrival, Span
+from testkit.checker.history import Arrival
+from testkit.checker.invariants import frozen
 from testkit.checker.violation import Violation, text
 
 STALENESS_SECONDS_MAX: Final = 5.0
 """`control_staleness_seconds_max`: so long after the last stop could be heard the last send may start."""
-THAW_SECONDS_MAX: Final = 2.0
-"""So soon after it goes on, a frozen process sends what it was about to send, and then looks again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,32 +55,13 @@ def receipts_hold(facts: Facts) -> Iterator[Violation]:
 
 
 def residue(facts: Facts) -> list[Late]:
-    """Sends of processes that were frozen between their last look and the first byte: the one exception of I2.
-
-    Nothing is awaited there, so a freeze can catch one message. Mails, which are a dialogue, may have been under way
-    besides: their sink had heard of them before the freeze. What is more has not looked.
-    """
+    """Sends after a receipt that a freeze excuses (see `frozen`), where it lasted when the receipt was given."""
     found: dict[int, Late] = {}
     for span in facts.run.frozen:
-        caught = {id(late.arrival): late for late in late_sends(facts) if _was_frozen(span, late)}
-        begun = {key: late for key, late in caught.items() if _had_begun(late.arrival, span)}
-        looked = [late for key, late in caught.items() if key not in begun and _may_have_been(late.arrival, span)]
-        found |= begun
-        if looked:
-            first = min(looked, key=lambda one: one.arrival.at)
-            found[id(first.arrival)] = first
+        late = {id(one.arrival): one for one in late_sends(facts) if span.since <= one.halted_at <= span.until}
+        excused = frozen.sent_by(span, [one.arrival for one in late.values()])
+        found |= {id(arrival): late[id(arrival)] for arrival in excused}
     return list(found.values())
-
-
-def _may_have_been(arrival: Arrival, span: Span) -> bool:
-    """Whether it is the message that a process was about to send when it was frozen, as far as that is known."""
-    if span.message_id is not None:
-        return arrival.message_id == span.message_id
-    return span.point is None
-
-
-def _had_begun(arrival: Arrival, span: Span) -> bool:
-    return arrival.begun_at is not None and arrival.begun_at < span.since
 
 
 def silence_when_deaf(facts: Facts) -> Iterator[Violation]:
@@ -154,16 +134,12 @@ def _restored(facts: Facts, event: Event) -> datetime:
     return min(later, default=facts.run.ended)
 
 
-def _was_frozen(span: Span, late: Late) -> bool:
-    """Whether a sender stood still when the receipt was given, and sent as soon as it went on."""
-    thawed = span.until <= late.arrival.at <= span.until + timedelta(seconds=THAW_SECONDS_MAX)
-    return span.name.startswith("sender") and span.since <= late.halted_at <= span.until and thawed
-
-
 def _looked_again(facts: Facts, late: Late) -> str:
     """What speaks against a sender that had been frozen."""
-    frozen = any(_was_frozen(span, late) for span in facts.run.frozen)
-    return ", by a sender that had stood still and was to look again" if frozen else ""
+    stood = any(
+        span.since <= late.halted_at <= span.until and frozen.thawed(span, late.arrival) for span in facts.run.frozen
+    )
+    return ", by a sender that had stood still and was to look again" if stood else ""
 
 
 def _entries_after_closing(facts: Facts) -> Iterator[Violation]:
