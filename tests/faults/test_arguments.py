@@ -47,7 +47,7 @@ def test_what_there_is_not_is_refused_by_its_name(arguments: list[str], capsys: 
         (["--scene", "sinks", "--plant", "inbox-off"], [*GROUPS["sinks"]], [PLANTED["inbox-off"]]),
         (["--bug", "inbox-off"], [*SCENES.values()], []),
     ],
-    ids=str,
+    ids=["nothing", "all", "ci", "planted", "a bug", "a group and a bug", "scenes with a bug"],
 )
 def test_what_is_asked_for_is_played(arguments: list[str], scenes: list[object], plants: list[object]) -> None:
     assert chosen(parsed(arguments)) == (scenes, plants)

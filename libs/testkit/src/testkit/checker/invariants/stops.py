@@ -13,7 +13,7 @@ from typing import Final
 from sluice_contracts.base import parse_timestamp
 
 from testkit.checker.facts import Entry, Event, Facts
-from testkit.checker.history import Arrival
+from testkit.checker.history import Arrival, Span
 from testkit.checker.invariants import frozen
 from testkit.checker.violation import Violation, text
 
@@ -33,6 +33,10 @@ class Late:
     def seconds(self) -> float:
         """How late it was."""
         return (self.arrival.at - self.halted_at).total_seconds()
+
+    def stopped_in(self, span: Span) -> bool:
+        """Whether the receipt was given meanwhile."""
+        return span.since <= self.halted_at <= span.until
 
 
 def receipts_hold(facts: Facts) -> Iterator[Violation]:
@@ -58,7 +62,7 @@ def residue(facts: Facts) -> list[Late]:
     """Sends after a receipt that a freeze excuses (see `frozen`), where it lasted when the receipt was given."""
     found: dict[int, Late] = {}
     for span in facts.run.frozen:
-        late = {id(one.arrival): one for one in late_sends(facts) if span.since <= one.halted_at <= span.until}
+        late = {id(one.arrival): one for one in late_sends(facts) if one.stopped_in(span)}
         excused = frozen.sent_by(span, [one.arrival for one in late.values()])
         found |= {id(arrival): late[id(arrival)] for arrival in excused}
     return list(found.values())
@@ -136,9 +140,7 @@ def _restored(facts: Facts, event: Event) -> datetime:
 
 def _looked_again(facts: Facts, late: Late) -> str:
     """What speaks against a sender that had been frozen."""
-    stood = any(
-        span.since <= late.halted_at <= span.until and frozen.thawed(span, late.arrival) for span in facts.run.frozen
-    )
+    stood = any(late.stopped_in(span) and frozen.thawed(span, late.arrival) for span in facts.run.frozen)
     return ", by a sender that had stood still and was to look again" if stood else ""
 
 
