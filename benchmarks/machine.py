@@ -19,7 +19,7 @@ CHECKOUT: Final = Path(__file__).parents[1]
 MEGABYTE: Final = 1_000_000
 ADDITIONS: Final = 1_000_000
 COMMITS: Final = 100
-SETTINGS: Final = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size")
+SETTINGS: Final = ("fsync", "synchronous_commit", "shared_buffers", "max_wal_size", "autovacuum_naptime")
 NO_SERVICE: Final = frozenset({"supervisor", "postgres", "kafka", "sink"})
 
 

@@ -36,6 +36,7 @@ SETTINGS: Final = {
     "shared_buffers": "256MB",
     "fsync": "on",
     "max_wal_size": "2GB",
+    "autovacuum_naptime": "10s",  # once a minute leaves queues and outboxes five times as large
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %q%u ",
