@@ -125,7 +125,7 @@ def _used(pid: int) -> float:
     for one in (root, *(root.children(recursive=True) if root.name() == "postgres" else ())):
         with suppress(psutil.NoSuchProcess):
             times = one.cpu_times()
-            total += times.user + times.system
+            total += times.user + times.system + times.children_user + times.children_system  # of those that ended
     return total
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final
 
 from chassis.clock import monotonic, sleep
@@ -12,7 +13,7 @@ from devstack.stack import Stack
 from rich.console import Console
 from sluice import Sluice
 
-from benchmarks import counting, workload
+from benchmarks import counting, machine, workload
 from benchmarks.arena import database, scale, until
 from benchmarks.figures import Figure, Measured, ratio
 
@@ -80,6 +81,13 @@ async def measure(stack: Stack, console: Console, rounds: int, *, seconds: float
         found = {int(row[0]): int(row[1]) for row in await conn.fetch(_BY_TENTH, began, seconds, TENTHS)}
     rates = [found.get(tenth, 0) / (seconds / TENTHS) for tenth in range(1, TENTHS + 1)]
     console.print("  R15: messages/s by tenth: " + ", ".join(f"{rate:,.0f}" for rate in rates))
+    used = [
+        machine.used_per_unit(before, after, int(rate * seconds / TENTHS) or 1)
+        for (before, after), rate in zip(pairwise(soak.used), rates, strict=True)
+    ]
+    shares = {name: [round(one.get(name, 0)) for one in used] for name in used[0]}
+    for name, each in shares.items():
+        console.print(f"  R15: µs of the processor a message, {name}, by tenth: " + ", ".join(map(str, each)))
     first, last = soak.largest(WARM), soak.largest(TENTHS - 1)
     for name in EMPTIED:
         console.print(f"  R15b: {name}: {first[name] / 1e6:.1f} MB, at the end {last[name] / 1e6:.1f} MB")
@@ -88,6 +96,7 @@ async def measure(stack: Stack, console: Console, rounds: int, *, seconds: float
         "contacts a sequence": CONTACTS,
         "sequences": soak.entered,
         "messages a second by tenth": [round(rate) for rate in rates],
+        "µs of the processor a message by tenth": shares,
         "bytes": {name: [first[name], last[name]] for name in EMPTIED},
     }
     large = [name for name in EMPTIED if last[name] >= COMPARED_BYTES_MIN] or EMPTIED  # a short look leaves all small
@@ -112,6 +121,8 @@ class Soak:
     ended: float = 0.0
     sizes: list[tuple[float, dict[str, int]]] = field(default_factory=list)
     """With the second of the run."""
+    used: list[dict[str, float]] = field(default_factory=list)
+    """Seconds of the processor by process, when the run begins and at the end of each tenth."""
 
     async def run(self) -> datetime:
         """When it began, by the database's clock: when the first message was sent."""
@@ -138,8 +149,11 @@ class Soak:
         started = monotonic()
         every = min(SAMPLE_SECONDS, self.seconds / TENTHS / 4)
         while (at := monotonic() - started) < self.seconds:
+            if at >= len(self.used) * self.seconds / TENTHS:
+                self.used.append(machine.processor_seconds(self.stack))
             self.sizes.append((at, {row[0]: int(row[1]) for row in await conn.fetch(_SIZES, EMPTIED)}))
             await sleep(every)
+        self.used.append(machine.processor_seconds(self.stack))
 
     async def _enter(self) -> None:
         """All contacts into one sequence after the other; the next is published while they enter."""

@@ -1,1 +1,1 @@
-"""What every service stands on: settings, clock, logging, pool, health, drain, migrations."""
+"""What every service stands on: settings, clock, logging, pool, migrations, health, drain, exit codes."""

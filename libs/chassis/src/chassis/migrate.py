@@ -13,9 +13,9 @@ import structlog
 
 from chassis import backoff, clock
 from chassis.logging import safe_text
-from chassis.pool import CONNECT_SECONDS_MAX, Conn
+from chassis.pool import CONNECT_SECONDS_MAX, Conn, Pool, reaching
 
-__all__ = ["MigrationRefused", "migrate"]
+__all__ = ["MigrationRefused", "migrate", "require"]
 
 log = structlog.get_logger(__name__)
 
@@ -68,29 +68,46 @@ async def migrate(url: str, schema: str, directory: Path | Sequence[Path]) -> li
     """Apply what is not applied yet, directory after directory, each file in a transaction of its own.
 
     Returns the names of the files that were applied. Raises `MigrationRefused` where an applied file was edited, or
-    where a new one would come before one that is already applied. A file that is applied and no longer there (a
-    release was put back) is no fault.
+    where a new one would come before one that is already applied, and `DatabaseUnreachable`. A file that is applied and
+    no longer there (a release was put back) is no fault.
     """
     if not SCHEMA_NAME.fullmatch(schema):
         raise MigrationRefused(f"{schema!r} is no name of a schema")
     directories = [directory] if isinstance(directory, Path) else list(directory)
     migrations = read_migrations(directories)
-    conn = await asyncpg.connect(
-        url,
-        timeout=CONNECT_SECONDS_MAX,
-        server_settings={
-            "search_path": schema,
-            "application_name": f"{schema}-migrate",
-            "lock_timeout": str(int(TABLE_LOCK_SECONDS_MAX * 1000)),
-        },
-    )
+    with reaching(url):
+        conn = await asyncpg.connect(
+            url,
+            timeout=CONNECT_SECONDS_MAX,
+            server_settings={
+                "search_path": schema,
+                "application_name": f"{schema}-migrate",
+                "lock_timeout": str(int(TABLE_LOCK_SECONDS_MAX * 1000)),
+            },
+        )
     try:
         await _take_lock(conn, schema)
         await _prepare(conn, schema)
         return await _apply(conn, schema, migrations)
+    except asyncpg.PostgresError as error:
+        raise MigrationRefused(f"{schema} cannot be migrated: {safe_text(error) or type(error).__name__}") from error
     finally:
         # Ends the session, and with it the lock.
         await conn.close(timeout=CONNECT_SECONDS_MAX)
+
+
+async def require(conn: Conn | Pool, schema: str, directories: Sequence[Path]) -> None:
+    """Raise `MigrationRefused` where a file is not applied that the code rests on.
+
+    Those are the `pre` files; a `post` file takes away what older code rested on, and may come later.
+    """
+    needed = [m.name for files in read_migrations(directories) for m in files if m.name.split("_")[1] == "pre"]
+    applied: set[str] = set()
+    if await conn.fetchval("select to_regclass($1) is not null", f"{schema}.migration"):
+        applied = {row[0] for row in await conn.fetch(f"select name from {schema}.migration")}  # noqa: S608 - ours
+    if missing := [name for name in needed if name not in applied]:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise MigrationRefused(f"the schema {schema} lacks {missing[0]}{more}: run `python -m {schema} migrate` first")
 
 
 async def _take_lock(conn: Conn, schema: str) -> None:

@@ -2,13 +2,15 @@
 
 import socket
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from chassis.logging import safe_text
 from chassis.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -18,7 +20,16 @@ else:
     Conn = asyncpg.Connection | PoolConnectionProxy
     Pool = asyncpg.Pool
 
-__all__ = ["Conn", "Pool", "connection_settings", "create_pool", "is_transient", "session"]
+__all__ = [
+    "Conn",
+    "DatabaseUnreachable",
+    "Pool",
+    "connection_settings",
+    "create_pool",
+    "is_transient",
+    "reaching",
+    "session",
+]
 
 COMMAND_SECONDS_MAX: Final = 30.0
 CONNECT_SECONDS_MAX: Final = 10.0
@@ -46,6 +57,10 @@ TRANSIENT_STATES: Final = frozenset(
         "57P05",  # … closed an idle session
     }
 )
+
+
+class DatabaseUnreachable(Exception):
+    """The first session with Postgres could not be had; the text says where and why, and holds no password."""
 
 
 def connection_settings(schema: str, application: str) -> dict[str, str]:
@@ -80,18 +95,32 @@ async def create_pool(settings: ServiceSettings, *, schema: str, application: st
     Whoever sets what outlives a transaction (a lock of a session, a listener) takes its connection with `session`: a
     connection that is given back is not reset, for that is a round trip with every claim and every look.
 
-    Raises what asyncpg raises where the database cannot be reached or refuses the role.
+    Raises `DatabaseUnreachable` where the database cannot be reached or refuses the role.
     """
-    return await asyncpg.create_pool(
-        settings.database_url.get_secret_value(),
-        min_size=1,
-        max_size=settings.database_pool_max,
-        timeout=CONNECT_SECONDS_MAX,
-        command_timeout=COMMAND_SECONDS_MAX,
-        init=_mind_silence,
-        reset=_keep,
-        server_settings=connection_settings(schema, application or schema),
-    )
+    url = settings.database_url.get_secret_value()
+    with reaching(url):
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=settings.database_pool_max,
+            timeout=CONNECT_SECONDS_MAX,
+            command_timeout=COMMAND_SECONDS_MAX,
+            init=_mind_silence,
+            reset=_keep,
+            server_settings=connection_settings(schema, application or schema),
+        )
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """Have the first connection to that database raise `DatabaseUnreachable` where there is none to be had."""
+    try:
+        yield
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        address, reason = urlsplit(url).netloc.rpartition("@")[2], safe_text(error) or type(error).__name__
+        raise DatabaseUnreachable(
+            f"no session with Postgres at {address}: {reason}. Does it run, and is the URL in the settings right?"
+        ) from error
 
 
 async def _mind_silence(conn: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from chassis.migrate import MigrationRefused, migrate
+from chassis.migrate import MigrationRefused, migrate, require
 from chassis.pool import Conn
 from testkit.database import sluice_url
 from testkit.stack import Servers
@@ -158,3 +158,23 @@ async def test_the_lock_is_free_after_a_failure(url: str, tmp_path: Path) -> Non
     finally:
         await conn.close()
     assert held == 0
+
+
+async def test_code_is_refused_on_a_schema_that_lacks_what_it_rests_on(url: str, admin: Conn, tmp_path: Path) -> None:
+    directory = write(tmp_path, _0001_pre_thing="create table thing (id text)")
+    with pytest.raises(MigrationRefused, match=r"chassis_test lacks 0001_pre_thing.sql: run"):
+        await require(admin, SCHEMA, [directory])
+    await migrate(url, SCHEMA, directory)
+    await require(admin, SCHEMA, [directory])
+
+    write(directory, _0002_post_less="alter table thing drop column id")
+    await require(admin, SCHEMA, [directory])
+
+    write(directory, _0003_pre_more="alter table thing add m text", _0004_pre_most="alter table thing add n text")
+    with pytest.raises(MigrationRefused, match=r"lacks 0003_pre_more.sql and 1 more"):
+        await require(admin, SCHEMA, [directory])
+
+
+async def test_a_role_without_the_rights_is_refused_in_words(running: Servers) -> None:
+    with pytest.raises(MigrationRefused, match="chassis_test cannot be migrated: permission denied for database"):
+        await migrate(running.urls["sequences"], SCHEMA, [])

@@ -12,6 +12,7 @@ from chassis.clock import sleep
 from chassis.pool import (
     UNHEARD_SECONDS_MAX,
     Conn,
+    DatabaseUnreachable,
     Pool,
     connection_settings,
     create_pool,
@@ -172,3 +173,14 @@ async def test_an_argument_of_the_wrong_type_is_not(pool: Pool) -> None:
         await pool.fetchval("select $1::int", "x")
 
     assert not is_transient(raised.value)
+
+
+async def test_a_role_that_is_refused_is_told_without_its_password(running: Servers) -> None:
+    own, address = settings(running, "sequences"), urlsplit(running.urls["sequences"]).netloc.split("@")[1]
+    wrong = SecretStr(f"postgresql://nobody:hunter2@{address}/sluice")
+
+    with pytest.raises(DatabaseUnreachable, match='password authentication failed for user "nobody"') as raised:
+        await create_pool(own.model_copy(update={"database_url": wrong}), schema="sequences")
+
+    assert address in str(raised.value)
+    assert "hunter2" not in str(raised.value)

@@ -4,9 +4,8 @@ import argparse
 import asyncio
 import sys
 
-import asyncpg
-from chassis.migrate import MigrationRefused
-from chassis.settings import MigrationSettings, SettingsFault, load
+from chassis.commands import exit_code, tell_applied
+from chassis.settings import MigrationSettings, load
 
 from console import app
 from console.settings import ConsoleSettings
@@ -42,25 +41,20 @@ def main() -> int:
         "rebuild", help="drop what was built; what runs ends, and reads the topics anew when it is started"
     )
     asked = parser.parse_args()
-    try:
-        match asked.command:
-            case "run":
-                asyncio.run(app.run(load(ConsoleSettings)))
-            case "migrate":
-                applied = asyncio.run(app.migrate(load(MigrationSettings)))
-                sys.stdout.write("".join(f"applied {name}\n" for name in applied) or "nothing to apply\n")
-            case _:
-                asyncio.run(app.rebuild(load(MigrationSettings)))
-                sys.stdout.write(
-                    "dropped; a console that runs ends, and reads the topics anew when its supervisor starts it\n"
-                )
-    except SettingsFault as fault:
-        sys.stderr.write(f"{parser.prog}: {fault}\n")
-        return 2
-    except (MigrationRefused, asyncpg.PostgresError, OSError) as refused:
-        sys.stderr.write(f"{parser.prog}: {refused}\n")
-        return 1
-    return 0
+    return exit_code(parser.prog, lambda: _run(asked.command))
+
+
+def _run(command: str) -> None:
+    match command:
+        case "run":
+            asyncio.run(app.run(load(ConsoleSettings)))
+        case "migrate":
+            tell_applied(asyncio.run(app.migrate(load(MigrationSettings))))
+        case _:
+            asyncio.run(app.rebuild(load(MigrationSettings)))
+            sys.stdout.write(
+                "dropped; a console that runs ends, and reads the topics anew when its supervisor starts it\n"
+            )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from chassis import logging
 from chassis.drain import run_until_stopped
 from chassis.health import Health
 from chassis.migrate import migrate as apply_migrations
-from chassis.pool import connection_settings, create_pool
+from chassis.migrate import require
+from chassis.pool import connection_settings, create_pool, reaching
 from chassis.settings import MigrationSettings
 from messaging import MIGRATIONS as MESSAGING
 from messaging import Service
@@ -18,6 +19,7 @@ from console.settings import MIGRATIONS, SCHEMA, ConsoleSettings
 from console.store import build
 
 CONNECT_SECONDS_MAX: Final = 10.0
+FILES: Final = (MESSAGING, MIGRATIONS)
 
 
 async def run(settings: ConsoleSettings) -> None:
@@ -30,6 +32,7 @@ async def run(settings: ConsoleSettings) -> None:
         await create_pool(settings, schema=SCHEMA) as pool,
         await create_pool(few, schema=SCHEMA, application="console-api") as answering_pool,
     ):
+        await require(pool, SCHEMA, FILES)
         async with pool.acquire() as conn:
             await build.ensure(conn)
             built_at = await build.built_at(conn)
@@ -52,17 +55,18 @@ async def run(settings: ConsoleSettings) -> None:
 
 async def migrate(settings: MigrationSettings) -> list[str]:
     """Bring the schema to the newest version; the names of the files that were applied."""
-    return await apply_migrations(settings.migration_url.get_secret_value(), SCHEMA, [MESSAGING, MIGRATIONS])
+    return await apply_migrations(settings.migration_url.get_secret_value(), SCHEMA, FILES)
 
 
 async def rebuild(settings: MigrationSettings) -> None:
     """Drop the read model and its offsets at once; what runs notices, ends, and reads anew when it is started."""
-    conn = await asyncpg.connect(
-        settings.migration_url.get_secret_value(),
-        timeout=CONNECT_SECONDS_MAX,
-        server_settings=connection_settings(SCHEMA, "console-rebuild"),
-    )
+    url = settings.migration_url.get_secret_value()
+    with reaching(url):
+        conn = await asyncpg.connect(
+            url, timeout=CONNECT_SECONDS_MAX, server_settings=connection_settings(SCHEMA, "console-rebuild")
+        )
     try:
+        await require(conn, SCHEMA, FILES)
         async with conn.transaction():
             await build.drop(conn)
             await build.ensure(conn)

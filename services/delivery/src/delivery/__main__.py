@@ -4,8 +4,8 @@ import argparse
 import asyncio
 import sys
 
-from chassis.migrate import MigrationRefused
-from chassis.settings import MigrationSettings, SettingsFault, load
+from chassis.commands import exit_code, tell_applied
+from chassis.settings import MigrationSettings, load
 
 from delivery import app
 from delivery.channels.settings import ChannelSettings
@@ -41,15 +41,7 @@ def main() -> int:
     commands.add_parser("receive", help="take providers' reports over HTTP until SIGTERM or SIGINT")
     commands.add_parser("migrate", help="bring the database schema to the newest version, then end")
     asked = parser.parse_args()
-    try:
-        _run(asked.command)
-    except SettingsFault as fault:
-        sys.stderr.write(f"{parser.prog}: {fault}\n")
-        return 2
-    except MigrationRefused as refused:
-        sys.stderr.write(f"{parser.prog}: {refused}\n")
-        return 1
-    return 0
+    return exit_code(parser.prog, lambda: _run(asked.command))
 
 
 def _run(command: str) -> None:
@@ -61,8 +53,7 @@ def _run(command: str) -> None:
         case "receive":
             asyncio.run(app.receive(load(DeliverySettings)))
         case _:
-            applied = asyncio.run(app.migrate(load(MigrationSettings)))
-            sys.stdout.write("".join(f"applied {name}\n" for name in applied) or "nothing to apply\n")
+            tell_applied(asyncio.run(app.migrate(load(MigrationSettings))))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from chassis.clock import new_id
 from chassis.drain import run_until_stopped
 from chassis.health import Health
 from chassis.migrate import migrate as apply_migrations
+from chassis.migrate import require
 from chassis.pool import Pool, create_pool
 from chassis.settings import MigrationSettings, SettingsFault
 from messaging import MIGRATIONS as MESSAGING
@@ -28,6 +29,7 @@ from delivery.routes import routes
 from delivery.settings import MIGRATIONS, SCHEMA, DeliverySettings
 
 SOURCE: Final = "delivery"
+FILES: Final = (MESSAGING, MIGRATIONS)
 
 
 async def plan(settings: DeliverySettings) -> None:
@@ -100,15 +102,14 @@ async def receive(settings: DeliverySettings) -> None:
 
 async def migrate(settings: MigrationSettings) -> list[str]:
     """Bring the schema to the newest version; the names of the files that were applied."""
-    return await apply_migrations(settings.migration_url.get_secret_value(), SCHEMA, [MESSAGING, MIGRATIONS])
+    return await apply_migrations(settings.migration_url.get_secret_value(), SCHEMA, FILES)
 
 
 @asynccontextmanager
 async def _process(settings: DeliverySettings, name: str) -> AsyncIterator[tuple[Pool, Health]]:
     logging.configure(f"{SCHEMA}-{name}", settings.log_level)
     health = Health()
-    async with (
-        await create_pool(settings, schema=SCHEMA, application=f"{SCHEMA}-{name}") as pool,
-        health.serve(settings.health_host, settings.health_port),
-    ):
-        yield pool, health
+    async with await create_pool(settings, schema=SCHEMA, application=f"{SCHEMA}-{name}") as pool:
+        await require(pool, SCHEMA, FILES)
+        async with health.serve(settings.health_host, settings.health_port):
+            yield pool, health

@@ -4,8 +4,8 @@ import argparse
 import asyncio
 import sys
 
-from chassis.migrate import MigrationRefused
-from chassis.settings import MigrationSettings, SettingsFault, load
+from chassis.commands import exit_code, tell_applied
+from chassis.settings import MigrationSettings, load
 
 from enrollment import app
 from enrollment.settings import EnrollmentSettings
@@ -34,19 +34,14 @@ def main() -> int:
     commands.add_parser("run", help="serve until SIGTERM or SIGINT")
     commands.add_parser("migrate", help="bring the database schema to the newest version, then end")
     asked = parser.parse_args()
-    try:
-        if asked.command == "run":
-            asyncio.run(app.run(load(EnrollmentSettings)))
-        else:
-            applied = asyncio.run(app.migrate(load(MigrationSettings)))
-            sys.stdout.write("".join(f"applied {name}\n" for name in applied) or "nothing to apply\n")
-    except SettingsFault as fault:
-        sys.stderr.write(f"{parser.prog}: {fault}\n")
-        return 2
-    except MigrationRefused as refused:
-        sys.stderr.write(f"{parser.prog}: {refused}\n")
-        return 1
-    return 0
+    return exit_code(parser.prog, lambda: _run(asked.command))
+
+
+def _run(command: str) -> None:
+    if command == "run":
+        asyncio.run(app.run(load(EnrollmentSettings)))
+    else:
+        tell_applied(asyncio.run(app.migrate(load(MigrationSettings))))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """The composition root: settings become a pool, routes, a service and its loops."""
 
+from typing import Final
+
 from chassis import logging
 from chassis.drain import run_until_stopped
 from chassis.health import Health
 from chassis.migrate import migrate as apply_migrations
+from chassis.migrate import require
 from chassis.pool import create_pool
 from chassis.settings import MigrationSettings
 from messaging import MIGRATIONS as MESSAGING
@@ -12,6 +15,8 @@ from messaging import Service
 from enrollment import loops, routes
 from enrollment.settings import MIGRATIONS, SCHEMA, EnrollmentSettings
 
+FILES: Final = (MESSAGING, MIGRATIONS)
+
 
 async def run(settings: EnrollmentSettings) -> None:
     """Serve until SIGTERM or SIGINT; SystemExit(1) where a loop failed."""
@@ -19,6 +24,7 @@ async def run(settings: EnrollmentSettings) -> None:
     health = Health()
     health.ready("kafka", False)
     async with await create_pool(settings, schema=SCHEMA) as pool:
+        await require(pool, SCHEMA, FILES)
         service = Service(routes=routes.build(), pool=pool, kafka=settings.kafka_bootstrap_servers, health=health)
         async with health.serve(settings.health_host, settings.health_port):
             await run_until_stopped(
@@ -30,4 +36,4 @@ async def run(settings: EnrollmentSettings) -> None:
 
 async def migrate(settings: MigrationSettings) -> list[str]:
     """Bring the schema to the newest version; the names of the files that were applied."""
-    return await apply_migrations(settings.migration_url.get_secret_value(), SCHEMA, [MESSAGING, MIGRATIONS])
+    return await apply_migrations(settings.migration_url.get_secret_value(), SCHEMA, FILES)
