@@ -50,6 +50,7 @@ class Ideal:
         self.poison(START + timedelta(seconds=220))
         self.erase("erased", START + timedelta(seconds=230))
         self.book()
+        self.hold()
         self.records.sort(key=lambda one: (one.topic, one.at))
         ordered = self._renumbered()
         sizes = {"delivery.outbox": (0, 0), "delivery.claim": (0, 0)}
@@ -114,6 +115,8 @@ class Ideal:
     def _pause_all(self) -> None:
         for paused_at, resumed_at, shifted in self._stretches():
             self.epoch += 1
+            asked = {"sequence_id": SEQUENCE}
+            self.command("PauseSequence", topics.SEQUENCES_COMMANDS, asked, {"epoch": self.epoch}, paused_at - LATENCY)
             self._state("SequencePaused", paused_at, status="paused", paused_at=paused_at)
             receipt = {"sequence_id": SEQUENCE, "epoch": self.epoch}
             closed = {**receipt, "closed_at": paused_at}
@@ -152,6 +155,7 @@ class Ideal:
         data = self._of(enrollment_id, contact, active)
         self.say(topics.DELIVERY_EVENTS, "StepsFinished", contact, data, at=active)
         self.say(topics.ENROLLMENT_EVENTS, "EnrollmentCompleted", contact, data, at=active)
+        self._row_of(enrollment_id, "completed")
 
     def _sent(
         self, enrollment_id: str, contact: str, number: int, *, due: datetime, came: datetime, ended: datetime
@@ -177,15 +181,27 @@ class Ideal:
         enrollment_id = self.enter(contact, at - LATENCY)
         removal = {"removal_id": f"removal-{contact}", "contact_id": contact, "enrollment_ids": [enrollment_id]}
         asked = {"contact_id": contact, "sequence_id": SEQUENCE}
-        self.command("RemoveContact", topics.ENROLLMENT_REMOVALS, asked, {"removed": [enrollment_id]}, at)
+        result = {"removal_id": removal["removal_id"], "removed": [enrollment_id]}
+        self.command("RemoveContact", topics.ENROLLMENT_REMOVALS, asked, result, at)
         removed = {**removal, "sequence_id": SEQUENCE, "allow_reentry": False, "occurred_at": at}
         self.say(topics.ENROLLMENT_CONTROL, "ContactRemoved", contact, removed, at=at)
+        self._row_of(enrollment_id, "removed")
         halted = {**removal, "dropped": 1, "in_flight": 0, "halted_at": at}
         self.say(topics.DELIVERY_CONTROL, "ContactHalted", contact, halted, at=at)
 
+    def _row_of(self, enrollment_id: str, status: str) -> None:
+        row = {"enrollment_id": enrollment_id, "sequence_id": SEQUENCE, "status": status}
+        self.rows.append(Row("enrollment.enrollment", row))
+
+    def hold(self) -> None:
+        """The sequence, and its gate."""
+        state = {"state_version": self.version, "status": "active", "epoch": self.epoch}
+        self.rows.append(Row("sequences.sequence", {"sequence_id": SEQUENCE} | state))
+        self.rows.append(Row("delivery.gate", {"sequence_id": SEQUENCE, "open": True} | state))
+
     def book(self) -> None:
         """All that was sent, and one that was dropped with a removal."""
-        sent = len(self.rows)
+        sent = sum(one.table == "delivery.message" for one in self.rows)
         books = {"sequence_id": SEQUENCE, "planned": sent + 1, "sent": sent, "dropped": 1}
         self.rows.append(Row("delivery.books", dict.fromkeys(PLACES, 0) | books))
 
@@ -215,6 +231,8 @@ class Ideal:
         self.clients.append(Asked(CLIENT, kind, kind, record.topic, "k", {}, at, kind=kind, record=record))
 
     def erase(self, sequence_id: str, at: datetime) -> None:
+        asked = {"sequence_id": sequence_id}
+        self.command("DeleteSequence", topics.SEQUENCES_COMMANDS, asked, {"epoch": 1}, at - LATENCY)
         state = {
             "sequence_id": sequence_id,
             "state_version": 3,

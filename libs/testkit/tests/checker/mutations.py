@@ -9,9 +9,9 @@ from messaging import derive
 from sluice_contracts import topics
 from sluice_contracts.base import format_timestamp, parse_timestamp
 from testkit.checker import History
-from testkit.checker.history import Arrival, Found, Record, Row, Span
+from testkit.checker.history import Arrival, Asked, Found, Record, Row, Span
 
-from .ideal import OPENED, START
+from .ideal import LATENCY, OPENED, SEQUENCE, START
 
 SECOND = timedelta(seconds=1)
 
@@ -477,3 +477,54 @@ def another_state_of_one_id(history: History) -> History:
     """The same cause gives the state the same id."""
     first = orjson.loads(history.records[events(history, "SequencePublished")[0]].value or b"")
     return said_later(history, "SequencePublished", OPENED + SECOND, numbered=first["id"], epoch=7)
+
+
+def accepted(history: History, kind: str, topic: str, asked: dict[str, Any], result: dict[str, Any]) -> History:
+    """One more command, answered so, and nothing came of it."""
+    at = START + 20 * SECOND
+    command = Asked("client", kind, f"{kind}.v1", topic, "k", asked, at, at + LATENCY, {"result": result})
+    answer = {"command": {"source": "client", "id": kind, "type": f"{kind}.v1"}, "result": result}
+    record = history.records[events(history, "CommandAccepted")[0]]
+    source = topic.partition(".")[0]
+    document = orjson.loads(record.value or b"") | {"id": f"of-{kind}", "source": source, "data": answer}
+    told = replace(record, topic=topics.ANSWERS_OF[topic], offset=10_000, at=at, value=orjson.dumps(document))
+    return replace(history, clients=(*history.clients, command), records=(*history.records, told))
+
+
+def not_stopped(history: History, kind: str) -> History:
+    return accepted(history, kind, topics.SEQUENCES_COMMANDS, {"sequence_id": SEQUENCE}, {"epoch": 9})
+
+
+def not_removed(history: History) -> History:
+    result = {"removal_id": "another", "removed": []}
+    return accepted(history, "RemoveContact", topics.ENROLLMENT_REMOVALS, {"contact_id": "c0"}, result)
+
+
+def kept_otherwise(history: History, table: str, **changed: Any) -> History:
+    """The first row of a table is another."""
+    number = next(number for number, one in enumerate(history.rows) if one.table == table)
+    row = replace(history.rows[number], row={**history.rows[number].row, **changed})
+    return replace(history, rows=(*history.rows[:number], row, *history.rows[number + 1 :]))
+
+
+def expired(history: History, *, is_told: bool, row: str | None) -> History:
+    """Somebody's first message expires before it leaves: the event, the row, or both."""
+    receipt = data(history, "ContactHalted")
+    message_id = derive(receipt["enrollment_ids"][0], "s0")
+    record = history.records[events(history, "MessageSent")[0]]
+    said = orjson.loads(record.value or b"") | {"id": "expired", "type": "MessageExpired.v1"}
+    said["data"] |= {"message_id": message_id, "occurred_at": receipt["halted_at"]}
+    if is_told:
+        expiry = replace(record, offset=10_000, value=orjson.dumps(said))
+        history = replace(history, records=(*history.records, expiry))
+    if row is not None:
+        kept = {**history.rows[0].row, "message_id": message_id, "outcome": row} | said["data"]
+        history = replace(history, rows=(*history.rows, Row("delivery.message", kept)))
+        history = booked(history, planned=1, **{row: 1})
+    return history
+
+
+def told_again_otherwise(history: History, name: str, **changed: Any) -> History:
+    """A record once more under its id after a put-back, with other data."""
+    first = orjson.loads(history.records[events(history, name)[0]].value or b"")
+    return said_later(history, name, OPENED + SECOND, numbered=first["id"], **changed)

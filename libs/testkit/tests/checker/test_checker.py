@@ -36,16 +36,20 @@ from .mutations import (
     entered_again,
     entered_while_catching_up,
     events,
+    expired,
     given_up,
     heard_otherwise,
     in_doubt,
     in_twice,
+    kept_otherwise,
     key_elsewhere,
     lost_step,
     never_entered,
     never_heard,
     no_poison,
+    not_removed,
     not_set_aside,
+    not_stopped,
     nothing_to_compare,
     older_state_again,
     older_state_later,
@@ -78,6 +82,7 @@ from .mutations import (
     stopped_too_late,
     swapped,
     told,
+    told_again_otherwise,
     too_early,
     twice,
     two_ends,
@@ -134,6 +139,8 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I1", skipped_step),
         ("I1", never_entered),
         ("I1", removed_and_completed),
+        ("I1", lambda history: kept_otherwise(history, "enrollment.enrollment", status="active")),
+        ("I1", lambda history: kept_otherwise(history, "enrollment.enrollment", enrollment_id="nobody")),
         ("I2", sent_while_paused),
         ("I2", sent_after_removal),
         ("I2", sent_while_suspended),
@@ -143,6 +150,9 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I2", lambda history: without(history, "SequenceHalted")),
         ("I2", lambda history: without(history, "SequenceStopped")),
         ("I2", lambda history: without(history, "DeliverySuspended")),
+        ("I2", lambda history: not_stopped(history, "PauseSequence")),
+        ("I2", lambda history: not_stopped(history, "DeleteSequence")),
+        ("I2", not_removed),
         ("I2", lambda history: stopped_otherwise(history, dropped=1)),
         ("I2", lambda history: stopped_otherwise(history, halted_at=format_timestamp(START))),
         ("I2", stopped_too_late),
@@ -163,6 +173,9 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I5", refused_and_not_kept),
         ("I5", refused_and_sent),
         ("I5", given_up),
+        ("I5", lambda history: expired(history, is_told=True, row=None)),
+        ("I5", lambda history: expired(history, is_told=True, row="failed")),
+        ("I5", lambda history: expired(history, is_told=False, row="expired")),
         ("I5", lambda history: in_doubt(history, calm=True)),
         ("I5", said_and_not_sent),
         ("I5", lambda history: booked(history, planned=1, sent=1)),
@@ -174,6 +187,8 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I6", state_behind_its_tombstone),
         ("I6", key_elsewhere),
         ("I6", out_before_in),
+        ("I6", lambda history: kept_otherwise(history, "delivery.gate", open=False)),
+        ("I6", lambda history: kept_otherwise(history, "sequences.sequence", epoch=1)),
         ("I7", shortened_delay),
         ("I8", rows_left),
         ("I9", other_bytes),
@@ -188,6 +203,8 @@ def test_a_history_that_was_kept_is_the_same_when_it_is_read(tmp_path: Path) -> 
         ("I10", lambda history: without(history, "SequenceErasureCompleted")),
         ("I11", second_answer),
         ("I11", answered_otherwise),
+        ("I11", lambda history: told_again_otherwise(history, "MessageSent", attempt=2)),
+        ("I11", another_state_of_one_id),
         ("I11", heard_otherwise),
         ("I11", never_heard),
         ("I11", lambda history: without(history, "CommandAccepted")),
@@ -312,6 +329,31 @@ def test_what_was_refused_and_failed_once_is_right() -> None:
     assert "I5" not in broken(refused_and_failed(Ideal().history(), 1))
 
 
+def test_what_expired_and_is_told_and_kept_is_right() -> None:
+    assert "I5" not in broken(expired(Ideal().history(), is_told=True, row="expired"))
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("SequenceHalted", {"dropped": 7}), ("EntryClosed", {"closed_at": OPENED}), ("SequencePaused", {"receipts": {}})],
+)
+def test_a_stop_that_is_heard_again_after_a_put_back_may_get_another_receipt_under_its_id(
+    name: str, changed: dict[str, object]
+) -> None:
+    assert "I11" not in broken(told_again_otherwise(Ideal().history(), name, **changed))
+
+
+def test_two_freezes_excuse_two_webhooks() -> None:
+    history = sent_while_paused(Ideal().history())
+    late = history.arrivals[-1]
+    history = arriving(history, replace(late, at=late.at + SECOND / 100))
+    halted = parse_timestamp(data(history, "SequenceHalted")["halted_at"])
+    frozen = tuple(Span(f"sender-{number}", halted - SECOND, halted + SECOND * 0.99) for number in (1, 2))
+    history = replace(history, run=replace(history.run, frozen=frozen))
+
+    assert "I2" not in broken(history)
+
+
 def test_what_is_in_doubt_where_something_breaks_is_right() -> None:
     history = Ideal().history()
 
@@ -354,6 +396,8 @@ def test_who_was_let_in_and_told_to_nobody_before_a_put_back_may_be_refused_afte
     document["data"] |= {"code": "sequence_paused", "occurred_at": format_timestamp(refused_at)}
     refused = replace(record, value=orjson.dumps(document))
     lost = (*history.records[:entry], *history.records[entry + 1 :])
+    enrollment_id = document["data"]["enrollment_id"]
+    history = replace(history, rows=tuple(one for one in history.rows if one.row.get("enrollment_id") != enrollment_id))
 
     assert ("I1" not in broken(replace(history, records=(*lost, refused)))) is holds
     assert "I1" in broken(replace(history, records=lost))

@@ -1,12 +1,17 @@
 """I11: every command gets exactly one answer; the same id again gets the same one, and nothing is said otherwise."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from sluice_contracts import topics
 
 from testkit.checker.facts import Event, Facts
 from testkit.checker.history import Asked
 from testkit.checker.violation import Violation
+
+RECEIPTS: Final = frozenset({"EntryClosed", "SequenceHalted", "ContactHalted", "DeliverySuspended"})
+AGAIN: Final = frozenset({"receipts", "updated_at"})
+"""What a state that is said again may say otherwise."""
 
 
 def each_command_is_answered_once(facts: Facts) -> Iterator[Violation]:
@@ -47,7 +52,14 @@ def each_command_is_answered_once(facts: Facts) -> Iterator[Violation]:
 
 def _is_receipt_again(facts: Facts, first: Event, again: Event) -> bool:
     """Whose database was put back gives a receipt again for a stop that it has taken in again: of later, and of what it
-    found then. Its answers stand, and states (I12)."""
-    return again.topic not in topics.ANSWER_TOPICS and any(
+    found then. So what a sequence is told to be is the same but for receipts and times. All else stands as it was."""
+    after = any(
         one.service == again.source and first.at < one.since and one.until < again.at for one in facts.run.put_backs
     )
+    return after and (again.name in RECEIPTS or (again.topic == topics.SEQUENCES_EVENTS and _same(first, again)))
+
+
+def _same(first: Event, again: Event) -> bool:
+    """Whether two states are one but for what a second receipt changes."""
+    one, other = ({name: told for name, told in event.data.items() if name not in AGAIN} for event in (first, again))
+    return (first.name, one) == (again.name, other)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from testkit.checker.facts import Entry, Event, Facts, places
+from testkit.checker.invariants.kept import enrollments_are_as_told
 from testkit.checker.violation import Violation, text
 
 
@@ -16,6 +17,7 @@ def nothing_is_lost(facts: Facts) -> Iterator[Violation]:
     yield from _completed(facts)
     yield from _accepted(facts)
     yield from _end_once(facts)
+    yield from enrollments_are_as_told(facts)
 
 
 def _live(facts: Facts) -> Iterator[Violation]:

@@ -14,6 +14,7 @@ from sluice_contracts import topics
 from testkit.checker.facts import ENDED, Event, Facts, delay_of, standing
 from testkit.checker.history import Arrival
 from testkit.checker.invariants import frozen
+from testkit.checker.invariants.kept import sequences_are_as_told
 from testkit.checker.violation import Violation, text
 
 CLOCK: Final = timedelta(milliseconds=5)
@@ -62,7 +63,11 @@ def _overtaken(facts: Facts) -> set[str | None]:
     unknown_at = {one.data["message_id"]: one.time("occurred_at") for one in facts.named.get("MessageUnknown", ())}
     first = [came[0] for came in facts.came.values()]
     late = [one for one in first if one.message_id in unknown_at and unknown_at[one.message_id] < one.at]
-    return {arrival.message_id for span in facts.run.frozen for arrival in frozen.sent_by(span, late)}
+    return {
+        arrival.message_id
+        for span in facts.run.frozen
+        for arrival in frozen.sent_by(span, [one for one in late if span.since <= unknown_at[one.message_id or ""]])
+    }
 
 
 def _one_after_the_other(facts: Facts, walk: list[tuple[Arrival, str, str]]) -> Iterator[Violation]:
@@ -126,6 +131,7 @@ def keys_stand_in_order(facts: Facts) -> Iterator[Violation]:
     yield from _steps_in_order(facts)
     yield from _entries_before_ends(facts)
     yield from _newest_stands_last(facts)
+    yield from sequences_are_as_told(facts)
 
 
 def _newest_stands_last(facts: Facts) -> Iterator[Violation]:

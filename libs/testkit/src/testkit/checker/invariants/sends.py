@@ -122,10 +122,13 @@ def _not_taken(facts: Facts) -> Iterator[Violation]:
             what = "was refused" if refused is not None else "was taken by no sink"
             sentence = f"{facts.name_of(message_id)} {what}; delivery.events tells of {words}: {finals} ends"
             yield Violation(at, "I5", sentence)
-        elif refused is not None:
+        elif finals:
             yield from _kept(facts, message_id, at)
         elif len(rows) > 1:
             yield Violation(at, "I5", f"{facts.name_of(message_id)} has {len(rows)} rows in delivery.message")
+        elif rows and rows[0]["outcome"] != "dropped":
+            what = f"{facts.name_of(message_id)} is {rows[0]['outcome']} in delivery.message"
+            yield Violation(at, "I5", f"{what}, and no event tells of it")
 
 
 def _for_a_reason(facts: Facts) -> Iterator[Violation]:

@@ -13,7 +13,7 @@ from typing import Final
 from sluice_contracts.base import parse_timestamp
 
 from testkit.checker.facts import Entry, Event, Facts
-from testkit.checker.history import Arrival, Span
+from testkit.checker.history import Arrival, Asked, Span
 from testkit.checker.invariants import frozen
 from testkit.checker.violation import Violation, text
 
@@ -63,6 +63,7 @@ def residue(facts: Facts) -> list[Late]:
     found: dict[int, Late] = {}
     for span in facts.run.frozen:
         late = {id(one.arrival): one for one in late_sends(facts) if one.stopped_in(span)}
+        late = {key: one for key, one in late.items() if key not in found}  # each freeze excuses what it caught itself
         excused = frozen.sent_by(span, [one.arrival for one in late.values()])
         found |= {id(arrival): late[id(arrival)] for arrival in excused}
     return list(found.values())
@@ -202,14 +203,36 @@ def _receipts_owed(facts: Facts) -> Iterator[Violation]:
                 if (sequence_id, epoch) not in receipts:
                     at = parse_timestamp(state.data["updated_at"])
                     yield Violation(at, "I2", f"the stop of {sequence_id} (epoch {epoch}) got no {name}")
-    suspended = {(one.data["scope"], one.data["epoch"]) for one in facts.named.get("DeliverySuspended", ())}
     for asked in facts.commands:
-        if asked.type != "SuspendDelivery.v1" or asked.heard is None or "result" not in asked.heard:
-            continue
-        scope, epoch = asked.data["scope"], asked.heard["result"]["epoch"]
-        if (scope, epoch) not in suspended:
-            sentence = f"the suspension of {scope} (epoch {epoch}) got no DeliverySuspended"
-            yield Violation(asked.asked_at, "I2", sentence)
+        for answer in facts.answers.get((asked.source, asked.id), ()):
+            owed = _owed(facts, asked, answer) if answer.name == "CommandAccepted" else None
+            if owed is not None:
+                yield Violation(answer.at, "I2", f"{asked.type} {asked.id} was accepted, and got no {owed}")
+
+
+def _owed(facts: Facts, asked: Asked, answer: Event) -> str | None:
+    """What an accepted stop has not got; None where it has, and for other commands.
+
+    The answer stands also where the stop was lost with a database: it is done again, by then perhaps in a later epoch.
+    """
+    result = answer.data["result"]
+    match asked.type:
+        case "PauseSequence.v1" | "DeleteSequence.v1":
+            status = "paused" if asked.type == "PauseSequence.v1" else "deleted"
+            life = facts.lives.get(asked.data["sequence_id"])
+            epochs = {one.data["epoch"] for one in (life.states if life else ()) if one.data["status"] == status}
+            later = any(one.service == "sequences" and answer.at < one.until for one in facts.run.put_backs)
+            done = result["epoch"] in epochs or (later and max(epochs, default=-1) > result["epoch"])
+            return None if done else f"state in which {asked.data['sequence_id']} is {status} (epoch {result['epoch']})"
+        case "RemoveContact.v1":
+            removals = {one.data["removal_id"] for one in facts.named.get("ContactRemoved", ())}
+            return None if result["removal_id"] in removals else f"ContactRemoved of removal {result['removal_id']}"
+        case "SuspendDelivery.v1":
+            suspended = {(one.data["scope"], one.data["epoch"]) for one in facts.named.get("DeliverySuspended", ())}
+            scope, epoch = asked.data["scope"], result["epoch"]
+            return None if (scope, epoch) in suspended else f"DeliverySuspended of {scope} (epoch {epoch})"
+        case _:
+            return None
 
 
 def _receipts_name_all(facts: Facts) -> Iterator[Violation]:
