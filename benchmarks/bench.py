@@ -53,6 +53,7 @@ ROUNDS: Final = 5
 BY_THEMSELVES: Final = {"R13": "make bench-halts", "R15": "make bench-soak", "R15b": "make bench-soak"}
 COLUMNS: Final = ("", "what", "must", "aim", "measured", "spread", "rounds", "ours", "other", "", "taken")
 HOW_TO_READ: Final = (
+    "Must is the least that is asked for, aim what to be proud of. "
     "Measured is the median of what the rounds come to, mostly a ratio each (for counts that must be zero, the "
     "largest); ours and other are medians of their own, and their ratio is another. Under rounds stands how many of "
     "them by themselves reach what must be."
@@ -148,8 +149,13 @@ def _measure(module: ModuleType, console: Console, rounds: int, found: list[Meas
     return code
 
 
-def show(measured: Sequence[Measured], console: Console) -> None:
-    """The table, the settings of each figure, and what it was measured on."""
+def command(name: str) -> str:
+    """What measures a figure again, and those that are measured together with it."""
+    return BY_THEMSELVES.get(name, f'make bench ARGS="--only {name}"')
+
+
+def show(measured: Sequence[Measured], console: Console, *, repeats: Callable[[str], str] = command) -> None:
+    """The table; of each figure the command that measures it again, and its settings; and what it was measured on."""
     console.print(HOW_TO_READ)
     table = Table(title="Figures: ours ÷ other", title_justify="left")
     for name in COLUMNS:
@@ -158,23 +164,21 @@ def show(measured: Sequence[Measured], console: Console) -> None:
         colour = "green" if verdict == "reached" else "red"
         table.add_row(*cells, f"[{colour}]{verdict}[/]", taken)
     console.print(table)
-    for line in settings_of(measured):
-        console.print(line, markup=False)
+    for line in settings_of(measured, repeats):
+        console.print(line, markup=False, soft_wrap=True)
     for one in measured[-1:]:
         console.print(machine.in_words(one.machine))
 
 
-def settings_of(measured: Sequence[Measured]) -> list[str]:
-    """A line for each, and one for all that were measured with the same."""
+def settings_of(measured: Sequence[Measured], repeats: Callable[[str], str]) -> list[str]:
+    """A line for each, and one for all that were measured with the same: how to measure again, and the settings."""
     alike = defaultdict[str, list[str]](list)
     for one in measured:
         alike[figures.in_words(one.settings)].append(one.figure.name)
-    return [f"{', '.join(names)}: {settings}" for settings, names in alike.items() if settings]
-
-
-def command(name: str) -> str:
-    """What measures a figure again, and those that are measured together with it."""
-    return BY_THEMSELVES.get(name, f'make bench ARGS="--only {name}"')
+    return [
+        f"{', '.join(names)}: {repeats(names[0])}" + (f"; {settings}" if settings else "")
+        for settings, names in alike.items()
+    ]
 
 
 def as_text(measured: Sequence[Measured], *, names: Sequence[str] = (), repeats: Callable[[str], str] = command) -> str:

@@ -107,7 +107,7 @@ def main() -> int:
         benchmark = Benchmark(stack, console, workload.contact_ids(asked.messages), asked.rounds, kept)
         found = await benchmark.measure(peers)
         if found:
-            bench.show(found, console)
+            bench.show(found, console, repeats=command)
         return len(found) == len(peers) and all(one.holds for one in found)
 
     return run("peers", console, measured, services=False)

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import figures
-from benchmarks.bench import as_text, keep, settings_of
+from benchmarks.bench import as_text, command, keep, settings_of
 from benchmarks.figures import Figure, Measured, Rate, Round, in_turns
 from benchmarks.machine import commit
 from benchmarks.peers import __main__ as peers
@@ -139,15 +139,16 @@ def test_a_figure_whose_measuring_failed_is_no_longer_kept_and_the_table_says_so
     assert figures.kept(["R"]) == []
 
 
-def test_settings_are_said_once_for_the_figures_that_share_them() -> None:
+def test_the_command_and_settings_are_said_once_for_the_figures_that_share_them() -> None:
     one, other, last, bare = measured(RATIO, 1), measured(LATENCY, 1), measured(NEVER, 1), measured(RATIO, 1)
     one.figure, other.figure = replace(RATIO, name="R5"), replace(LATENCY, name="R6")
     one.settings = other.settings = {"messages": 40_000, "connections": {"http": 64, "smtp": 16}}
     last.settings = {"rates": [1, 2_000], "validated": True}
 
-    assert settings_of([one, other, last, bare]) == [
-        "R5, R6: messages: 40,000; connections: (http: 64; smtp: 16)",
-        "R: rates: 1, 2,000; validated: True",
+    assert settings_of([one, other, last, bare], command) == [
+        'R5, R6: make bench ARGS="--only R5"; messages: 40,000; connections: (http: 64; smtp: 16)',
+        'R: make bench ARGS="--only R"; rates: 1, 2,000; validated: True',
+        'R: make bench ARGS="--only R"',
     ]
 
 

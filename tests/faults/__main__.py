@@ -130,9 +130,9 @@ async def run(
         small_disk, brokers = needed = _needed(left[0])
         try:
             async with staged(report.say, small_disk=small_disk, brokers=brokers) as stage:
-                starts_left = STARTS_MAX
                 if bug is not None:
                     await stage.plant(bug)
+                starts_left = STARTS_MAX
                 while left and _needed(left[0]) == needed:
                     if not await _one(left.pop(0), stage, report, seed=seed, kept=kept):
                         break
@@ -142,7 +142,7 @@ async def run(
             starts_left -= 1
             report.say(f"the stack did not start or end: {error}")
             if not starts_left:
-                report.failed(", ".join(one.name for one in left), error)
+                report.failed([one.name for one in left], error)
                 return
 
 
@@ -164,7 +164,7 @@ async def _one(what: Scene | Planted, stage: Stage, report: Report, *, seed: int
         if not found.outcome.left:
             await stage.plant(None)
     except Exception as error:  # one scene that cannot be played does not end the others
-        report.failed(what.name, error)
+        report.unplayed(what, error)
         return False
     return not found.outcome.left
 

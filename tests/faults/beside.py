@@ -12,19 +12,18 @@ from tests.faults.stage import Stage
 
 
 @asynccontextmanager
-async def another(stage: Stage, name: str) -> AsyncIterator[None]:
-    """A second process of a service meanwhile."""
-    process = await started(stage, name)
+async def another(stage: Stage, name: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """One more process of a service meanwhile."""
+    process = await _started(stage, name)
     try:
-        yield
+        yield process
     finally:
         with suppress(ProcessLookupError):
             process.kill()
         await process.wait()
 
 
-async def started(stage: Stage, name: str) -> asyncio.subprocess.Process:
-    """A second process of a service; whoever has it started ends it."""
+async def _started(stage: Stage, name: str) -> asyncio.subprocess.Process:
     wanted = Wanted.read(stage.stack.layout)
     programs = Programs(stage.stack.layout, Ports(stage.stack.layout))
     program = next(one for one in programs.services(wanted) if one.name == name)

@@ -1,7 +1,9 @@
 """From a run to its history: topics from where they stood, the sink's file, rows, and what was heard."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -28,6 +30,7 @@ ROWS: Final = {
 }
 """Tables whose rows of the run are kept, and the column that tells them."""
 READ_MILLISECONDS: Final = 500
+READ_SECONDS_MAX: Final = 120.0
 _DATE: Final = re.compile(r"^Date: (.+?)\r?$", re.MULTILINE)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,7 +55,7 @@ def _size(file: Path) -> int:
 
 
 async def records(kafka: Sequence[str], since: Marks) -> tuple[Record, ...]:
-    """Every record that was written since."""
+    """Every record that was written since. TimeoutError where they cannot be read in READ_SECONDS_MAX."""
     async with _consumer(kafka) as consumer:
         partitions = _all(consumer)
         ends = await consumer.end_offsets(partitions)
@@ -63,10 +66,11 @@ async def records(kafka: Sequence[str], since: Marks) -> tuple[Record, ...]:
         for one in unread:
             consumer.seek(one, since.offsets.get(one, 0))
         found: list[Record] = []
-        while unread:
-            for batch in (await consumer.getmany(timeout_ms=READ_MILLISECONDS, max_records=5_000)).values():
-                found += [_record(one) for one in batch]
-            unread = {one for one in unread if await consumer.position(one) < ends[one]}
+        async with asyncio.timeout(READ_SECONDS_MAX):
+            while unread:
+                for batch in (await consumer.getmany(timeout_ms=READ_MILLISECONDS, max_records=5_000)).values():
+                    found += [_record(one) for one in batch]
+                unread = {one for one in unread if await consumer.position(one) < ends[one]}
     return tuple(found)
 
 
@@ -138,18 +142,17 @@ def _about(channel: str, line: dict[str, Any]) -> tuple[str, str, str] | None:
     return None
 
 
-class _consumer:  # noqa: N801 - reads as a function
-    def __init__(self, kafka: Sequence[str]) -> None:
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=list(kafka), enable_auto_commit=False)
-
-    async def __aenter__(self) -> AIOKafkaConsumer:
-        await self._consumer.start()
+@asynccontextmanager
+async def _consumer(kafka: Sequence[str]) -> AsyncIterator[AIOKafkaConsumer]:
+    """One that knows the partitions of every topic; aiokafka has no public way to have them known before it reads."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=list(kafka), enable_auto_commit=False)
+    await consumer.start()
+    try:
         for topic in topics.ALL_TOPICS:
-            await self._consumer._client.add_topic(topic)
-        return self._consumer
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._consumer.stop()
+            await consumer._client.add_topic(topic)
+        yield consumer
+    finally:
+        await consumer.stop()
 
 
 def _all(consumer: AIOKafkaConsumer) -> list[TopicPartition]:

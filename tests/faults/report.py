@@ -1,5 +1,6 @@
 """The table of scenes and promises, row by row as they are played."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -8,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from testkit.checker import INVARIANTS
 
-from tests.faults.planted import FoundOut
-from tests.faults.scene import Outcome, causes
+from tests.faults.planted import FoundOut, Planted
+from tests.faults.scene import Outcome, Scene, causes
 
 SHOWN_MAX: Final = 3
 TOLD_MAX: Final = 8
@@ -64,7 +65,8 @@ class Report:
             for one in broken[:SHOWN_MAX]:
                 self.console.print(f"        [red]{one}[/red]", soft_wrap=True)
         if outcome.broken:
-            self._again(outcome, f"--scene {outcome.scene.name}" + (f" --bug {self.bug}" if self.bug else ""))
+            self._judge_again(outcome)
+            self._again(outcome.scene)
 
     def found(self, found: FoundOut) -> None:
         """Whether a planted bug was found."""
@@ -80,19 +82,29 @@ class Report:
         if found.outcome.failed is not None:
             self.console.print(f"        [red]{found.outcome.failed}[/red]", soft_wrap=True)
         if not found.named:
-            self._again(found.outcome, f"--plant {found.planted.name}")
+            self._judge_again(found.outcome)
+            self._again(found.planted)
 
-    def _again(self, outcome: Outcome, what: str) -> None:
-        """How to look at it again."""
+    def _judge_again(self, outcome: Outcome) -> None:
         folder = self.kept / f"{outcome.scene.name}-{outcome.seed}"
         if folder.exists():
             self.console.print(f"        judge it again: .venv/bin/python -m testkit.checker {folder}", soft_wrap=True)
-        self.console.print(f'        play it again: make faults ARGS="{what} --seed {self.seed}"', soft_wrap=True)
 
-    def failed(self, name: str, error: BaseException) -> None:
-        """A scene that could not be played to its end."""
-        self.failures.append(name)
-        self.console.print(f"[red]FAILED[/red]  {name}: {causes(error)}", soft_wrap=True)
+    def _again(self, what: Scene | Planted) -> None:
+        chosen = f"--scene {what.name}" if isinstance(what, Scene) else f"--plant {what.name}"
+        bug = f" --bug {self.bug}" if self.bug else ""
+        command = f'make faults ARGS="{chosen}{bug} --seed {self.seed}"'
+        self.console.print(f"        play it again: {command}", soft_wrap=True)
+
+    def unplayed(self, what: Scene | Planted, error: BaseException) -> None:
+        """One that could not be played to its end."""
+        self.failed([what.name], error)
+        self._again(what)
+
+    def failed(self, names: Sequence[str], error: BaseException) -> None:
+        """Those could not be played."""
+        self.failures += names
+        self.console.print(f"[red]FAILED[/red]  {', '.join(names)}: {causes(error)}", soft_wrap=True)
 
     def skip(self, name: str, reason: BaseException) -> None:
         """A scene that was not played."""

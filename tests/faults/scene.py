@@ -239,9 +239,13 @@ async def _rest(playing: Play) -> None:
     if playing.left:
         return
     started, scene = monotonic(), playing.scene
-    playing.left = await rest.until_rest(
-        playing.stage.conn, playing.sluice, playing.workload.prefix, seconds_max=scene.rest_seconds_max
-    )
+    try:
+        playing.left = await rest.until_rest(
+            playing.stage.conn, playing.sluice, playing.workload.prefix, seconds_max=scene.rest_seconds_max
+        )
+    except Exception as error:  # what there is can be judged all the same
+        playing.left = {"nobody could tell": 1}
+        _fail(playing, error)
     playing.stage.told.append(f"at rest after {monotonic() - started:.0f} s")
 
 

@@ -18,16 +18,12 @@ GONE_SECONDS: Final = 10.0
 
 async def restarted(play: Play) -> None:
     """Stopped in order, and back."""
-    play.stage.kill("kafka", signal.SIGTERM)
-    await sleep(2.0)
-    await play.stage.ready("kafka")
+    await play.stage.restart("kafka", number=signal.SIGTERM)
 
 
 async def killed(play: Play) -> None:
     """kill -9."""
-    play.stage.kill("kafka", signal.SIGKILL)
-    await sleep(2.0)
-    await play.stage.ready("kafka")
+    await play.stage.restart("kafka", number=signal.SIGKILL)
 
 
 async def frozen(play: Play) -> None:

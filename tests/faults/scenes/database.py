@@ -10,6 +10,7 @@ from typing import Final
 import asyncpg
 from chassis.clock import monotonic, sleep
 from testkit import breaking
+from testkit.checker.history import History
 from testkit.database import sluice_url
 
 from tests.faults.scene import Play, Scene
@@ -31,16 +32,12 @@ _CANCEL: Final = (
 
 async def restarted(play: Play) -> None:
     """A fast shutdown, and back."""
-    play.stage.kill("postgres", signal.SIGINT)
-    await sleep(1.0)
-    await play.stage.ready("postgres")
+    await play.stage.restart("postgres", number=signal.SIGINT)
 
 
 async def killed(play: Play) -> None:
     """kill -9 of the server, which recovers from its log."""
-    play.stage.kill("postgres", signal.SIGKILL)
-    await sleep(1.0)
-    await play.stage.ready("postgres")
+    await play.stage.restart("postgres", number=signal.SIGKILL)
 
 
 async def terminated(play: Play) -> None:
@@ -119,6 +116,14 @@ def put_back(service: str) -> Callable[[Play], Awaitable[None]]:
     return fault
 
 
+def noticed(history: History) -> bool:
+    """Whether the service took notice, and opened again: where nothing was lost, nothing is shown.
+
+    The console, which has said nothing of its own, looks for nothing.
+    """
+    return all(one.opened_at is not None or one.service == "console" for one in history.run.put_backs)
+
+
 async def cancelled(play: Play) -> None:
     """Statements are cancelled as a time-out does it, in the middle: whatever is under way at some moments.
 
@@ -183,6 +188,7 @@ SCENES: Final = (
             f"the database of {service} is put back by {LOST_SECONDS:.0f} s, under load",
             put_back(service),
             load_seconds=12.0,
+            shows=noticed,
         )
         for service in ("sequences", "enrollment", "delivery", "console")
     ),

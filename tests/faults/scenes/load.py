@@ -8,7 +8,7 @@ from chassis.clock import monotonic, sleep
 from sluice_contracts import topics
 from sluice_contracts.enrollment import EnrollContacts
 
-from tests.faults.beside import started
+from tests.faults.beside import another
 from tests.faults.scene import Play, Scene
 from tests.faults.stage import SENDERS
 from tests.faults.workload import Kind, steps
@@ -36,12 +36,12 @@ async def planners(play: Play) -> None:
     await admin.start()
     try:
         for _ in range(4):
-            more = [await started(play.stage, "delivery-plan") for _ in range(2)]
-            await _joined(admin, 1 + len(more))
-            await sleep(play.chance.uniform(0.0, 1.0))
-            for one in more:
-                one.kill() if play.chance.random() < 0.5 else one.terminate()
-            await asyncio.gather(*(one.wait() for one in more))
+            async with another(play.stage, "delivery-plan") as one, another(play.stage, "delivery-plan") as other:
+                await _joined(admin, 3)
+                await sleep(play.chance.uniform(0.0, 1.0))
+                for process in (one, other):
+                    process.kill() if play.chance.random() < 0.5 else process.terminate()
+                await asyncio.gather(one.wait(), other.wait())
     finally:
         await admin.close()
 

@@ -15,6 +15,7 @@ from tests.faults.stage import KAFKA, POSTGRES, SINKS
 STALENESS_AND_MORE_SECONDS: Final = 9.0
 SINK_LAG_SECONDS: Final = 5.0
 SENDING_SECONDS_MAX: Final = 10.0
+ALONE_SECONDS: Final = 5.0
 UNHEARD_AND_MORE_SECONDS: Final = 13.0
 """Longer than either end of a connection to Postgres waits for the other."""
 
@@ -73,6 +74,15 @@ def sinks_hold(*, mode: Mode, seconds: float, late: float = 0.0) -> Callable[[Pl
     return fault
 
 
+ALONE: Final = {
+    "kafka-sequences": "the service of sequences alone cannot reach Kafka",
+    "kafka-enrollment": "enrollment alone cannot reach Kafka",
+    "kafka-console": "the console alone cannot reach Kafka",
+    "postgres-sequences": "the service of sequences alone cannot reach its database",
+    "sink-http": "senders cannot reach the sink of webhooks",
+    "sink-smtp": "senders cannot reach the sink of mails",
+}
+"""The links that are cut by themselves, but for those of which a scene asks more."""
 SCENES: Final = (
     Scene(
         "net-kafka-cut",
@@ -183,6 +193,10 @@ SCENES: Final = (
         "Postgres' bytes come 128 at a time",
         link(*POSTGRES, mode="drip", seconds=6),
         booking_lag_seconds=3.0,
+    ),
+    *(
+        Scene(f"net-cut-{name}", f"{what} for {ALONE_SECONDS:.0f} s", link(name, mode="cut", seconds=ALONE_SECONDS))
+        for name, what in ALONE.items()
     ),
     Scene("net-sink-cut", "senders cannot reach the sinks for 3 s", link(*SINKS, mode="cut", seconds=3)),
     Scene(
