@@ -149,6 +149,22 @@ class Entry:
         return f"enrollment {self.id} ({self.contact_id} in {self.sequence_id})"
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How often each was told of one message."""
+
+    ended: int
+    unknown: int
+    resolved: int
+    retried: int
+    """Resolved to be tried again."""
+
+    @property
+    def ends(self) -> int:
+        """How often nothing was to become of it any more."""
+        return self.ended + self.unknown - self.retried
+
+
 class Facts:
     """Everything is computed once, when it is first asked for."""
 
@@ -331,13 +347,16 @@ class Facts:
         since = max((one.until for one in self.forgotten(message_id)), default=None)
         return [one for one in arrivals if since is None or since < one.at]
 
-    def final(self, message_id: str) -> tuple[int, int, int, int]:
-        """How often it ended, was unknown, was resolved, and was resolved to be tried again."""
+    def told_of(self, message_id: str) -> Told:
+        """What was told to become of a message, counted."""
         told = self.messages.get(message_id, [])
-        ends = sum(one.name in ENDS for one in told)
-        unknown = sum(one.name == "MessageUnknown" for one in told)
         resolved = [one for one in told if one.name == "MessageResolved"]
-        return ends, unknown, len(resolved), sum(one.data["outcome"] == "retry" for one in resolved)
+        return Told(
+            ended=sum(one.name in ENDS for one in told),
+            unknown=sum(one.name == "MessageUnknown" for one in told),
+            resolved=len(resolved),
+            retried=sum(one.data["outcome"] == "retry" for one in resolved),
+        )
 
 
 def event_of(record: Record) -> Event | None:

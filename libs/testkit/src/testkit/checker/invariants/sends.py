@@ -20,9 +20,9 @@ def nobody_gets_it_twice(facts: Facts) -> Iterator[Violation]:
     and was told to nobody when delivery's database was put back may leave once more: nothing is left that knows of it.
     """
     for message_id, arrivals in facts.accepted.items():
-        _, unknown, _, retried = facts.final(message_id)
+        told = facts.told_of(message_id)
         keyed = arrivals[0].channel in facts.run.idempotent
-        allowed = 1 if keyed else 1 + min(unknown, retried) + len(facts.forgotten(message_id))
+        allowed = 1 if keyed else 1 + min(told.unknown, told.retried) + len(facts.forgotten(message_id))
         if len(arrivals) > allowed:
             times = ", ".join(text(one.at) for one in arrivals)
             yield Violation(
@@ -53,7 +53,7 @@ def _by_content(facts: Facts) -> Iterator[Violation]:
     for message_id in facts.messages:
         if message_id in facts.of_message:
             entry, step_id = facts.of_message[message_id]
-            again = facts.final(message_id)[3] + len(facts.forgotten(message_id))
+            again = facts.told_of(message_id).retried + len(facts.forgotten(message_id))
             doubted[entry.sequence_id, entry.contact_id, step_id] += again
     seen: Counter[tuple[str, str, str]] = Counter()
     for arrival in sorted(facts.history.arrivals, key=lambda one: one.at):
@@ -81,26 +81,26 @@ def each_arrival_has_one_end(facts: Facts) -> Iterator[Violation]:
             sentence = f"message {message_id} came to {arrivals[0].to} at {text(came)} and belongs to no enrollment"
             yield Violation(came, "I5", sentence)
             continue
-        ends, unknown, resolved, retried = facts.final(message_id)
-        finals = ends + unknown - retried
-        if not finals and not facts.remembered(message_id, facts.came[message_id]):
+        told = facts.told_of(message_id)
+        if not told.ends and not facts.remembered(message_id, facts.came[message_id]):
             continue
-        if finals != 1:
+        if told.ends != 1:
             words = ", ".join(event.name for event in facts.messages.get(message_id, ())) or "nothing"
             yield Violation(
                 came,
                 "I5",
                 f"{facts.name_of(message_id)} came at {text(came)}; delivery.events tells of {words}: "
-                f"{finals} ends instead of one",
+                f"{told.ends} ends instead of one",
             )
-        elif resolved > unknown:
-            yield Violation(came, "I5", f"{facts.name_of(message_id)} was resolved {resolved} times, unknown {unknown}")
+        elif told.resolved > told.unknown:
+            times = f"resolved {told.resolved} times, unknown {told.unknown}"
+            yield Violation(came, "I5", f"{facts.name_of(message_id)} was {times}")
         yield from _kept(facts, message_id, came)
     yield from _not_taken(facts)
     if facts.history.arrivals:
         yield from _for_a_reason(facts)
-    for message_id, told in facts.messages.items():
-        sent = next((event for event in told if event.name == "MessageSent"), None)
+    for message_id, events in facts.messages.items():
+        sent = next((event for event in events if event.name == "MessageSent"), None)
         if sent is not None and message_id not in facts.accepted and facts.history.arrivals:
             at = sent.time("occurred_at")
             yield Violation(at, "I5", f"{facts.name_of(message_id)} was said to be sent at {text(at)}, and never came")
@@ -113,16 +113,15 @@ def _not_taken(facts: Facts) -> Iterator[Violation]:
             continue
         came = facts.came.get(message_id, [])
         refused = next((one.at for one in came if one.outcome == "refused"), None)
-        ends, unknown, _, retried = facts.final(message_id)
-        finals, rows = ends + unknown - retried, facts.ended.get(message_id, [])
+        ends, rows = facts.told_of(message_id).ends, facts.ended.get(message_id, [])
         told = facts.messages.get(message_id, [])
         at = refused or (told[0].at if told else facts.run.began)
-        if finals > 1 or (refused is not None and finals != 1):
+        if ends > 1 or (refused is not None and ends != 1):
             words = ", ".join(event.name for event in told) or "nothing"
             what = "was refused" if refused is not None else "was taken by no sink"
-            sentence = f"{facts.name_of(message_id)} {what}; delivery.events tells of {words}: {finals} ends"
+            sentence = f"{facts.name_of(message_id)} {what}; delivery.events tells of {words}: {ends} ends"
             yield Violation(at, "I5", sentence)
-        elif finals:
+        elif ends:
             yield from _kept(facts, message_id, at)
         elif len(rows) > 1:
             yield Violation(at, "I5", f"{facts.name_of(message_id)} has {len(rows)} rows in delivery.message")
