@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from messaging import derive
+from sluice_contracts import topics
 from sluice_contracts.base import format_timestamp, parse_timestamp
 from testkit.checker import INVARIANTS, History, check, judge
 from testkit.checker.facts import Facts
@@ -20,6 +21,7 @@ from .ideal import OPENED, PUT_BACK, SEQUENCE, START, Ideal
 from .mutations import (
     SECOND,
     about,
+    accepted,
     another_key,
     another_state,
     another_state_of_one_id,
@@ -300,15 +302,21 @@ def test_a_mail_under_way_when_its_sender_was_frozen_is_excused(begun: timedelta
 
 
 @pytest.mark.parametrize(
-    ("is_told", "begun", "holds"), [(True, -SECOND, True), (True, SECOND, False), (False, -SECOND, False)]
+    ("is_told", "begun", "frozen_after", "holds"),
+    [
+        (True, -SECOND, timedelta(), True),
+        (True, SECOND, timedelta(), False),
+        (True, -SECOND, SECOND / 20, False),
+        (False, -SECOND, timedelta(), False),
+    ],
 )
 def test_a_mail_under_way_when_its_sender_was_frozen_may_come_after_the_next_step_where_it_was_told_to_be_unknown(
-    is_told: bool, begun: timedelta, holds: bool
+    is_told: bool, begun: timedelta, frozen_after: timedelta, holds: bool
 ) -> None:
     ideal = Ideal(contacts=1, pauses=()).history()
     history = in_doubt(ideal) if is_told else ideal
     first, mail, after = history.arrivals
-    frozen = Span("sender-1", mail.at, after.at + SECOND / 10, "before-result")
+    frozen = Span("sender-1", mail.at + frozen_after, after.at + SECOND / 10, "before-result")
     late = replace(mail, at=frozen.until + SECOND / 10, begun_at=frozen.since + begun)
     history = replace(history, arrivals=(first, after, late), run=replace(history.run, frozen=(frozen,)))
 
@@ -341,6 +349,14 @@ def test_a_stop_that_is_heard_again_after_a_put_back_may_get_another_receipt_und
     name: str, changed: dict[str, object]
 ) -> None:
     assert "I11" not in broken(told_again_otherwise(Ideal().history(), name, **changed))
+
+
+def test_a_pause_that_was_lost_with_its_database_may_be_done_again_in_a_later_epoch() -> None:
+    asked = {"sequence_id": SEQUENCE}
+    history = accepted(Ideal().history(), "PauseSequence", topics.SEQUENCES_COMMANDS, asked, {"epoch": 0})
+
+    assert "I2" not in broken(history)
+    assert "I2" in broken(replace(history, run=replace(history.run, put_backs=())))
 
 
 def test_two_freezes_excuse_two_webhooks() -> None:
