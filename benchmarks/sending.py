@@ -42,10 +42,12 @@ select sequence_id, 1, 'active', false, 1, 1, 1, nextval('delivery.gate_change')
 """
 _TURN: Final = "update delivery.gate set open = $1, change = nextval('delivery.gate_change')"
 _EMPTY: Final = "truncate delivery.pending, delivery.message, delivery.outbox, delivery.books_delta, delivery.claim"
+# Ids as imports of a thousand make them.
 _FILL: Final = """
 insert into delivery.pending (enrollment_id, sequence_id, contact_id, entered_version, version, step_id, lane,
     due_active, base_active)
-select md5(contact_id || $6)::uuid, $1, contact_id, 1, 1, $3, $4, $5::timestamptz + n * $7::interval, $5
+select (left(md5($6::text || n / 1000), 12) || right(md5(contact_id || $6), 20))::uuid, $1, contact_id, 1, 1, $3, $4,
+    $5::timestamptz + n * $7::interval, $5
 from unnest($2::text[]) with ordinality as row (contact_id, n)
 """
 _SERVING: Final = "select count(*) from delivery.lane_server"

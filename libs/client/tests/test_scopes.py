@@ -18,7 +18,7 @@ Write = Callable[..., bytes]
 
 @pytest.fixture
 def scope() -> str:
-    return f"sender:s-{new_id()[:8]}"
+    return f"sender:s-{new_id()[-8:]}"
 
 
 def suspended(scope: str, epoch: int, at: datetime = AFTER) -> DeliverySuspended:

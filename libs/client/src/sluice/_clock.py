@@ -3,6 +3,7 @@
 import time
 import uuid
 from datetime import UTC, datetime
+from secrets import randbits
 
 
 def utc_now() -> datetime:
@@ -16,5 +17,6 @@ def monotonic() -> float:
 
 
 def new_id() -> str:
-    """A random id in the form of a UUID."""
-    return str(uuid.uuid4())
+    """A fresh id: a UUID of version 7 (RFC 9562), so that what is asked for together stands together in an index."""
+    milliseconds = time.time_ns() // 1_000_000
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | randbits(12) << 64 | 2 << 62 | randbits(62)))

@@ -77,7 +77,7 @@ class Post:
 
 def opaque(provider_message_id: str) -> str:
     """What is kept and told of WhatsApp's id of a message: the id itself holds the recipient's number, in base64."""
-    return derive("whatsapp", provider_message_id)
+    return derive(f"whatsapp:{provider_message_id}")  # one part, that begins with no UUID: nothing of it is kept
 
 
 def moment(said: datetime | None, *, now: datetime) -> datetime:

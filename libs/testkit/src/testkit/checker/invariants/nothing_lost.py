@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from testkit.checker.facts import Entry, Event, Facts, places
+from testkit.checker.history import Asked
 from testkit.checker.invariants.kept import enrollments_are_as_told
 from testkit.checker.violation import Violation, text
 
@@ -84,23 +85,28 @@ def _accepted(facts: Facts) -> Iterator[Violation]:
         for event in facts.named.get("EnrollmentRefused", ())
         if event.time("occurred_at") > back
     )
+    for asked, answer in _promises(facts):
+        result, place = answer.data["result"], (asked.id, asked.data["sequence_id"])
+        if result.get("enrollment_id") in facts.entries:
+            continue
+        promised, seen = result.get("enrolled", 1), entered[place]
+        lost = refused[place] if answer.at < back else 0
+        if not seen <= promised <= seen + lost:
+            yield Violation(
+                answer.at,
+                "I1",
+                f"{asked.type} {asked.id} for {asked.data['sequence_id']} was answered with {promised} entered, "
+                f"and enrollment.events tells of {seen}",
+            )
+
+
+def _promises(facts: Facts) -> Iterator[tuple[Asked, Event]]:
+    """The commands that let somebody in, each with its answers."""
     for asked in facts.commands:
-        for answer in facts.answers.get((asked.source, asked.id), ()):
-            if answer.name != "CommandAccepted" or asked.type not in ("EnrollContact.v1", "EnrollContacts.v1"):
-                continue
-            result = answer.data["result"]
-            promised = 1 if asked.type == "EnrollContact.v1" else result["enrolled"]
-            if "enrollment_id" in result and result["enrollment_id"] in facts.entries:
-                continue
-            place = asked.id, asked.data["sequence_id"]
-            seen = entered[place]
-            if not seen <= promised <= seen + (refused[place] if answer.at < back else 0):
-                yield Violation(
-                    answer.at,
-                    "I1",
-                    f"{asked.type} {asked.id} for {asked.data['sequence_id']} was answered with {promised} entered, "
-                    f"and enrollment.events tells of {seen}",
-                )
+        if asked.type in ("EnrollContact.v1", "EnrollContacts.v1"):
+            for answer in facts.answers.get((asked.source, asked.id), ()):
+                if answer.name == "CommandAccepted":
+                    yield asked, answer
 
 
 def _end_once(facts: Facts) -> Iterator[Violation]:

@@ -5,7 +5,7 @@ clock on with its own monotonic one, never ahead of it, and offsets travel as de
 both. How far behind it may be depends on how busy its process was: `Run.booking_lag_seconds`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from testkit.checker.invariants.kept import sequences_are_as_told
 from testkit.checker.violation import Violation, text
 
 CLOCK: Final = timedelta(milliseconds=5)
+Step = tuple[Arrival, str, str]
+"""As it first came: the arrival, its message and its step."""
 
 
 def in_order_and_on_time(facts: Facts) -> Iterator[Violation]:
@@ -38,16 +40,17 @@ def in_order_and_on_time(facts: Facts) -> Iterator[Violation]:
                 f"{facts.name_of(message_id)} came at {text(last.at)} and was due at {text(sent.time('due_at'))}",
             )
     for walk in _walks(facts).values():
-        yield from _one_after_the_other(facts, walk)
+        yield from _behind_later_steps(facts, walk)
+        yield from _before_their_delays(facts, walk)
 
 
-def _walks(facts: Facts) -> dict[str, list[tuple[Arrival, str, str]]]:
-    """The first arrival of each step of each enrollment, taken or not, in order: arrival, message, step.
+def _walks(facts: Facts) -> dict[str, list[Step]]:
+    """The first arrival of each step of each enrollment, taken or not, in order.
 
     Without mails of senders that were frozen with them in hand: others went on with the next step meanwhile.
     """
     overtaken = _overtaken(facts)
-    found: dict[str, list[tuple[Arrival, str, str]]] = {}
+    found: dict[str, list[Step]] = {}
     for message_id, came in facts.came.items():
         arrivals = facts.remembered(message_id, came)
         if arrivals and message_id in facts.of_message and message_id not in overtaken:
@@ -70,12 +73,9 @@ def _overtaken(facts: Facts) -> set[str | None]:
     }
 
 
-def _one_after_the_other(facts: Facts, walk: list[tuple[Arrival, str, str]]) -> Iterator[Violation]:
-    entry, _ = facts.of_message[walk[0][1]]
-    life = facts.lives.get(entry.sequence_id)
-    versions = [] if life is None else life.steps_since(entry.version, facts.run.ended)
-    pauses = [] if life is None else life.pauses()
-    orders = [list(version) for version in versions]
+def _behind_later_steps(facts: Facts, walk: Sequence[Step]) -> Iterator[Violation]:
+    """No step comes after one that stands behind it in every version that has both."""
+    orders = [list(version) for version in _versions(facts, walk)]
     for number, (arrival, message_id, step_id) in enumerate(walk):
         for before, _, earlier in walk[:number]:
             both = [order for order in orders if step_id in order and earlier in order]
@@ -86,21 +86,33 @@ def _one_after_the_other(facts: Facts, walk: list[tuple[Arrival, str, str]]) -> 
                     f"{facts.name_of(message_id)} came at {text(arrival.at)}, after the later step {earlier} at "
                     f"{text(before.at)}",
                 )
+
+
+def _before_their_delays(facts: Facts, walk: Sequence[Step]) -> Iterator[Violation]:
+    """No step comes earlier after the one before it than the shortest delay that any version gives it."""
+    entry, _ = facts.of_message[walk[0][1]]
+    life, versions = facts.lives.get(entry.sequence_id), _versions(facts, walk)
+    pauses = [] if life is None else life.pauses()
+    base: datetime | None = entry.at
+    what = "the entry"
+    for arrival, message_id, step_id in walk:
         delays = [delay_of(version[step_id]) for version in versions if step_id in version]
-        since, what = standing(entry.at, pauses), f"the entry at {text(entry.at)}"
-        if number:
-            _, earlier_id, earlier = walk[number - 1]
-            ended = _ended(facts, earlier_id)
-            if ended is None:
-                continue
-            since, what = standing(ended, pauses), f"the end of step {earlier} at {text(ended)}"
-        if delays and arrival.at < since + min(delays) - CLOCK:
+        since = None if base is None else standing(base, pauses)
+        if delays and since is not None and arrival.at < since + min(delays) - CLOCK:
             yield Violation(
                 arrival.at,
                 "I4",
                 f"{facts.name_of(message_id)} came at {text(arrival.at)}, {(arrival.at - since).total_seconds():.3f} s "
-                f"after {what}; its delay is {min(delays).total_seconds():.0f} s",
+                f"after {what} at {text(since)}; its delay is {min(delays).total_seconds():.0f} s",
             )
+        base, what = _ended(facts, message_id), f"the end of step {step_id}"
+
+
+def _versions(facts: Facts, walk: Sequence[Step]) -> Sequence[Mapping[str, Any]]:
+    """All that an enrollment may have run under."""
+    entry, _ = facts.of_message[walk[0][1]]
+    life = facts.lives.get(entry.sequence_id)
+    return [] if life is None else life.steps_since(entry.version, facts.run.ended)
 
 
 def _ended(facts: Facts, message_id: str) -> datetime | None:

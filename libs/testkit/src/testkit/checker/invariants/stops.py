@@ -5,14 +5,14 @@ later than a receipt is later, whatever the difference. Only a network that hold
 (`held`, `sink_lag_seconds`), makes a send look later than it was.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from sluice_contracts.base import parse_timestamp
 
-from testkit.checker.facts import Entry, Event, Facts
+from testkit.checker.facts import Event, Facts
 from testkit.checker.history import Arrival, Asked, Span
 from testkit.checker.invariants import frozen
 from testkit.checker.violation import Violation, text
@@ -86,38 +86,50 @@ def silence_when_deaf(facts: Facts) -> Iterator[Violation]:
 
 def late_sends(facts: Facts) -> Iterator[Late]:
     """Every send after a receipt that forbids it, whatever excuses it."""
-    by_sequence: dict[str, list[tuple[Arrival, Entry]]] = {}
+    by_sequence: dict[str, list[Arrival]] = {}
     by_enrollment: dict[str, list[Arrival]] = {}
     for message_id, arrivals in facts.came.items():
         if message_id in facts.of_message:
             entry, _ = facts.of_message[message_id]
-            by_sequence.setdefault(entry.sequence_id, []).extend((one, entry) for one in arrivals)
+            by_sequence.setdefault(entry.sequence_id, []).extend(arrivals)
             by_enrollment.setdefault(entry.id, []).extend(arrivals)
+    yield from _of_halted_sequences(facts, by_sequence)
+    yield from _of_halted_contacts(facts, by_enrollment)
+    yield from _of_suspended_scopes(facts)
+
+
+def _of_halted_sequences(facts: Facts, came: Mapping[str, Sequence[Arrival]]) -> Iterator[Late]:
     for event in facts.named.get("SequenceHalted", ()):
         halted_at, opened = event.time("halted_at"), _opened(facts, event)
-        for arrival, _ in by_sequence.get(event.data["sequence_id"], ()):
-            if halted_at + _lag(facts, arrival) < arrival.at and (opened is None or arrival.at < opened):
+        for arrival in came.get(event.data["sequence_id"], ()):
+            if _after(facts, arrival, halted_at) and (opened is None or arrival.at < opened):
                 stop = f"SequenceHalted of {event.data['sequence_id']} (epoch {event.data['epoch']})"
                 yield Late(arrival, stop, halted_at)
+
+
+def _of_halted_contacts(facts: Facts, came: Mapping[str, Sequence[Arrival]]) -> Iterator[Late]:
     for event in facts.named.get("ContactHalted", ()):
         halted_at = event.time("halted_at")
         for enrollment_id in event.data["enrollment_ids"]:
-            for arrival in by_enrollment.get(enrollment_id, ()):
-                if halted_at + _lag(facts, arrival) < arrival.at:
+            for arrival in came.get(enrollment_id, ()):
+                if _after(facts, arrival, halted_at):
                     yield Late(arrival, f"ContactHalted of removal {event.data['removal_id']}", halted_at)
+
+
+def _of_suspended_scopes(facts: Facts) -> Iterator[Late]:
     for event in facts.named.get("DeliverySuspended", ()):
         halted_at, restored = event.time("halted_at"), _restored(facts, event)
+        channels = _channels(event.data["scope"])
         for arrival in facts.history.arrivals:
-            covered = arrival.channel in _channels(event.data["scope"])
-            if covered and halted_at + _lag(facts, arrival) < arrival.at < restored:
+            if arrival.channel in channels and _after(facts, arrival, halted_at) and arrival.at < restored:
                 yield Late(arrival, f"DeliverySuspended of {event.data['scope']}", halted_at)
 
 
-def _lag(facts: Facts, arrival: Arrival) -> timedelta:
-    """How much later than it left an arrival may look."""
+def _after(facts: Facts, arrival: Arrival, halted_at: datetime) -> bool:
+    """Whether it left later than that, however much later than it left an arrival may look."""
     lag = timedelta(seconds=facts.run.sink_lag_seconds)
     held = any(span.since <= arrival.at <= span.until + lag for span in facts.run.held)
-    return lag if held else timedelta()
+    return halted_at + (lag if held else timedelta()) < arrival.at
 
 
 def _channels(scope: str) -> tuple[str, ...]:
