@@ -47,7 +47,7 @@ async def decide_met(tx: Tx, contact_ids: Collection[str]) -> None:
     reports = await conditions.of_contacts(tx.conn, contact_ids)
     if not reports:
         return
-    live = await enrollments.live(tx.conn, [(one.contact_id, one.enrollment_id) for one in reports])
+    live = await enrollments.live(tx.conn, [(one.sequence_id, one.contact_id, one.enrollment_id) for one in reports])
     ended = [one.enrollment_id for one in reports if one.enrollment_id not in live]
     weighed = await _weigh(tx, [one for one in reports if one.enrollment_id in live], live)
     await conditions.delete(tx.conn, [*ended, *(one.enrollment_id for one, found in weighed if found != Weighed.WAIT)])

@@ -84,4 +84,5 @@ def met_of(report: Message[StopConditionMet]) -> Met:
 
 
 async def _live(reports: Reports, tx: Tx) -> dict[str, Live]:
-    return await enrollments.live(tx.conn, [(report.key, report.data.enrollment_id) for report in reports])
+    named = [(report.data.sequence_id, report.key, report.data.enrollment_id) for report in reports]
+    return await enrollments.live(tx.conn, named)

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from chassis.pool import Conn
 
 from enrollment.domain.adoption import AdoptedEntry
+from enrollment.store.ids import Key
 
 
 class AdoptedEnd(NamedTuple):
@@ -19,9 +20,6 @@ class AdoptedEnd(NamedTuple):
     reason: str | None
     ended_at: datetime
 
-
-Key = tuple[str, str, str]
-"""Sequence, contact and enrollment."""
 
 _KNOWN: Final = """
 select enrollment.enrollment_id::text from enrollment

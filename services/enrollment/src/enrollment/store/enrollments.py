@@ -10,7 +10,7 @@ from sluice_contracts.enrollment import StopReason
 
 from enrollment.domain.ending import End, Live
 from enrollment.domain.entry import Against, Ask, Been, Entered
-from enrollment.store.ids import joined
+from enrollment.store.ids import Key, joined
 from enrollment.store.versions import rules_of
 
 _AGAINST: Final = """
@@ -90,12 +90,14 @@ order by enrollment.sequence_id, enrollment.contact_id, enrollment.enrollment_id
 for update of enrollment
 """
 
-# What lives is in the index on (contact, sequence); by `= any` it is used whatever the statistics say.
+# What lives is in the index on (contact, sequence); by `= any` it is used whatever the statistics say. By the contact
+# alone all that it has ever been through would be read.
 _LIVE: Final = """
 select enrollment_id::text, contact_id, sequence_id, version, contact_offset
 from enrollment
 where contact_id = any((select string_to_array($1, ','))::text[]) and not allow_reentry
-    and enrollment_id in (select unnest(string_to_array($2, ',')::uuid[])) and status = 'active'
+    and sequence_id = any((select string_to_array($2, ','))::text[])
+    and enrollment_id in (select unnest(string_to_array($3, ',')::uuid[])) and status = 'active'
 order by enrollment.sequence_id, enrollment.contact_id, enrollment.enrollment_id
 for update of enrollment
 """
@@ -106,9 +108,10 @@ where contact_id = any((select string_to_array($1, ','))::text[]) and status = '
 """
 
 _END: Final = """
-update enrollment set status = $3, ended_at = $4, reason = $5, allow_reentry = $6
+update enrollment set status = $4, ended_at = $5, reason = $6, allow_reentry = $7
 where contact_id = any((select string_to_array($1, ','))::text[]) and not allow_reentry
-    and enrollment_id in (select unnest(string_to_array($2, ',')::uuid[])) and status = 'active'
+    and sequence_id = any((select string_to_array($2, ','))::text[])
+    and enrollment_id in (select unnest(string_to_array($3, ',')::uuid[])) and status = 'active'
 """
 
 _FORGET_CONTACTS: Final = """
@@ -201,10 +204,9 @@ async def replying(conn: Conn, replies: Sequence[tuple[str, datetime]]) -> dict[
     return found
 
 
-async def live(conn: Conn, named: Collection[tuple[str, str]]) -> dict[str, Live]:
-    """Those of (contact, enrollment) that live, locked, by enrollment."""
-    contact_ids, enrollment_ids = joined([name[0] for name in named]), joined([name[1] for name in named])
-    return {row[0]: Live(*row) for row in await conn.fetch(_LIVE, contact_ids, enrollment_ids)}
+async def live(conn: Conn, named: Collection[Key]) -> dict[str, Live]:
+    """Those of these that live, locked, by enrollment."""
+    return {row[0]: Live(*row) for row in await conn.fetch(_LIVE, *_named(named))}
 
 
 async def sequences_of_contacts(conn: Conn, contact_ids: Collection[str]) -> list[str]:
@@ -219,8 +221,13 @@ async def end(conn: Conn, ends: Iterable[End]) -> None:
         way = (one.status.value, one.ended_at, one.reason, one.allow_reentry)
         ways.setdefault(way, []).append(one.enrollment)
     for way, ended in ways.items():
-        contact_ids = joined([one.contact_id for one in ended])
-        await conn.execute(_END, contact_ids, joined([one.enrollment_id for one in ended]), *way)
+        named = [(one.sequence_id, one.contact_id, one.enrollment_id) for one in ended]
+        await conn.execute(_END, *_named(named), *way)
+
+
+def _named(named: Collection[Key]) -> tuple[str, str, str]:
+    """Contacts, sequences and enrollments, each of them once."""
+    return joined({one[1] for one in named}), joined({one[0] for one in named}), joined({one[2] for one in named})
 
 
 async def forget_contacts(conn: Conn, contact_ids: Sequence[str], *, before: Sequence[int]) -> dict[str, int]:

@@ -1,6 +1,9 @@
-"""Many ids as one argument of a statement."""
+"""What a row of enrollments is known by, and many ids as one argument of a statement."""
 
 from collections.abc import Iterable
+
+Key = tuple[str, str, str]
+"""Sequence, contact and enrollment."""
 
 
 def joined(ids: Iterable[str]) -> str:
