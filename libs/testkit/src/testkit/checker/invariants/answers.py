@@ -9,7 +9,9 @@ from testkit.checker.facts import Event, Facts
 from testkit.checker.history import Asked
 from testkit.checker.violation import Violation
 
-RECEIPTS: Final = frozenset({"EntryClosed", "SequenceHalted", "ContactHalted", "DeliverySuspended"})
+RECEIPTS: Final = frozenset(
+    {"EntryClosed", "SequenceHalted", "ContactHalted", "DeliverySuspended", "SequenceErased", "ContactErased"}
+)
 AGAIN: Final = frozenset({"receipts", "updated_at"})
 """What a state that is said again may say otherwise."""
 
