@@ -351,6 +351,15 @@ def test_a_stop_that_is_heard_again_after_a_put_back_may_get_another_receipt_und
     assert "I11" not in broken(told_again_otherwise(Ideal().history(), name, **changed))
 
 
+def test_what_is_said_again_of_sequences_that_nobody_here_asked_for_is_not_judged() -> None:
+    history = Ideal().history()
+    record = history.records[events(history, "SequencePublished")[0]]
+    value, name = record.value or b"", SEQUENCE.encode()
+    others = replace(record, key=b"another", value=value.replace(name, b"another"), offset=10_000)
+
+    assert "I6" not in broken(replace(history, records=(*history.records, others)))
+
+
 def test_a_pause_that_was_lost_with_its_database_may_be_done_again_in_a_later_epoch() -> None:
     asked = {"sequence_id": SEQUENCE}
     history = accepted(Ideal().history(), "PauseSequence", topics.SEQUENCES_COMMANDS, asked, {"epoch": 0})
