@@ -528,3 +528,22 @@ def told_again_otherwise(history: History, name: str, **changed: Any) -> History
     """A record once more under its id after a put-back, with other data."""
     first = orjson.loads(history.records[events(history, name)[0]].value or b"")
     return said_later(history, name, OPENED + SECOND, numbered=first["id"], **changed)
+
+
+def erased_again(history: History) -> History:
+    """A receipt of an erasure before a put-back, and once more under its id behind it, with another count."""
+    record = history.records[events(history, "MessageSent")[0]]
+    said = orjson.loads(record.value or b"") | {"id": "erased", "type": "SequenceErased.v1"}
+    receipts = tuple(
+        replace(
+            record,
+            topic=topics.ERASURE_RECEIPTS,
+            offset=10_000 + count,
+            at=at,
+            value=orjson.dumps(
+                said | {"data": {"sequence_id": "gone", "service": "delivery", "rows": {"gate": count}}}
+            ),
+        )
+        for count, at in ((0, record.at), (1, OPENED + SECOND))
+    )
+    return replace(history, records=(*history.records, *receipts))

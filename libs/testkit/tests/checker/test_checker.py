@@ -37,6 +37,7 @@ from .mutations import (
     entered_after_closing,
     entered_again,
     entered_while_catching_up,
+    erased_again,
     events,
     expired,
     given_up,
@@ -344,12 +345,23 @@ def test_what_expired_and_is_told_and_kept_is_right() -> None:
 
 @pytest.mark.parametrize(
     ("name", "changed"),
-    [("SequenceHalted", {"dropped": 7}), ("EntryClosed", {"closed_at": OPENED}), ("SequencePaused", {"receipts": {}})],
+    [
+        ("SequenceHalted", {"dropped": 7}),
+        ("EntryClosed", {"closed_at": OPENED}),
+        ("SequencePaused", {"receipts": {}}),
+    ],
 )
 def test_a_stop_that_is_heard_again_after_a_put_back_may_get_another_receipt_under_its_id(
     name: str, changed: dict[str, object]
 ) -> None:
     assert "I11" not in broken(told_again_otherwise(Ideal().history(), name, **changed))
+
+
+def test_an_erasure_that_is_done_again_after_a_put_back_counts_what_it_finds_then() -> None:
+    history = erased_again(Ideal().history())
+
+    assert "I11" not in broken(history)
+    assert "I11" in broken(replace(history, run=replace(history.run, put_backs=())))
 
 
 def test_what_is_said_again_of_sequences_that_nobody_here_asked_for_is_not_judged() -> None:

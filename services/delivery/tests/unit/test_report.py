@@ -94,3 +94,9 @@ def test_who_wants_no_marketing_any_more_has_opted_out_of_whatsapp() -> None:
 @given(JSON)
 def test_nothing_that_is_posted_breaks_it(document: Any) -> None:
     assert len(read_whatsapp(document)) >= 0
+
+
+def test_nothing_of_a_providers_id_is_kept() -> None:
+    said = "0192f3a4-5b6c-7d8e-9fa0-b1c2d3e4f5a6"
+
+    assert not opaque(said).startswith(said[:8])

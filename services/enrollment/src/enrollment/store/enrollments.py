@@ -205,7 +205,7 @@ async def replying(conn: Conn, replies: Sequence[tuple[str, datetime]]) -> dict[
 
 
 async def live(conn: Conn, named: Collection[Key]) -> dict[str, Live]:
-    """Those of these that live, locked, by enrollment."""
+    """Which of these live, locked, by enrollment."""
     return {row[0]: Live(*row) for row in await conn.fetch(_LIVE, *_named(named))}
 
 
